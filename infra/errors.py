@@ -1,0 +1,60 @@
+"""The one error tree. Every message says what was expected and what came.
+
+PlaylakeError
+├── SettingsError     a setting is missing, malformed or contradicts another
+├── SetupError        a download, an environment or a program that is needed is not there
+├── ProcessError      a process of the platform does not start, stay up or stop
+├── ContractError     a record breaks its contract (becomes a dead letter)
+├── PositionRefused   a source is not the one whose positions are stored; going on would lose or double
+├── LakeDamaged       a Delta log that can't be trusted
+├── CheckFailed       a data quality check failed; nothing was published
+└── QueryError        a query was refused, failed or ran out of its limits
+"""
+
+from __future__ import annotations
+
+
+class PlaylakeError(Exception):
+    """Root of all errors that playlake raises on purpose; the CLI prints its message and exits 1."""
+
+
+class SettingsError(PlaylakeError):
+    """A setting is missing, malformed or contradicts another one."""
+
+
+class SetupError(PlaylakeError):
+    """A download, an environment or a program that is needed is not there."""
+
+
+class ProcessError(PlaylakeError):
+    """A process of the platform does not start, stay up or stop."""
+
+
+class ContractError(PlaylakeError):
+    """A record breaks its contract.
+
+    reason: a stable code, e.g. `not_json`, `unknown_event_type`, `invalid_field`, `missing_field`.
+    field:  the wire name of the failing field, or None when the whole record is at fault.
+    """
+
+    def __init__(self, reason: str, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.field = field
+
+
+class PositionRefused(PlaylakeError):
+    """A source is not the one whose positions are stored; going on would lose or double records."""
+
+
+class LakeDamaged(PlaylakeError):
+    """A Delta log is empty, cut, or names files that are not there."""
+
+
+class CheckFailed(PlaylakeError):
+    """A data quality check failed; the previous version stays visible."""
+
+
+class QueryError(PlaylakeError):
+    """A query was refused, failed or ran out of its limits."""

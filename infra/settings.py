@@ -1,0 +1,144 @@
+"""Every setting, once. `Settings.from_env()` is the only reader of the environment.
+
+A field `sink_commit_rows` is set by the environment variable `PLAYLAKE_SINK_COMMIT_ROWS`.
+Durations end in `_s`, sizes in `_bytes`, ports in `_port`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from infra.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent.parent
+PREFIX = "PLAYLAKE_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Defaults run the whole platform on one machine, bound to loopback."""
+
+    home: Path = ROOT / "var"
+    """State folder: logs, broker data, Airflow's home, published warehouse files, and the lake by default."""
+    lake: str = ""
+    """Root of the Delta tables: a folder, or an `s3://` URL. Empty: `<home>/lake`."""
+    host: str = "127.0.0.1"
+    """Address that every server binds to."""
+
+    kafka_bootstrap: str = ""
+    """Brokers of an existing cluster. Empty: an embedded broker on `kafka_port` is started."""
+    kafka_port: int = 19092
+    kafka_controller_port: int = 19093
+    kafka_heap: str = "512m"
+    kafka_security_protocol: str = "PLAINTEXT"
+    """PLAINTEXT | SSL | SASL_PLAINTEXT | SASL_SSL."""
+    kafka_sasl_mechanism: str = ""
+    """PLAIN | SCRAM-SHA-256 | SCRAM-SHA-512."""
+    kafka_sasl_username: str = ""
+    kafka_sasl_password_file: str = ""
+    """A file, so that no password stands in argv or the environment."""
+    kafka_ssl_ca_file: str = ""
+    kafka_ssl_certificate_file: str = ""
+    """Client certificate (PEM) for mutual TLS."""
+    kafka_ssl_key_file: str = ""
+    kafka_replication: int = 1
+    """Replication factor of the topics that playlake creates."""
+    topic_partitions: int = 4
+    """Partitions of each event topic when it is created. Fixed afterwards: the unit of scale and of state."""
+
+    collector_port: int = 8700
+    server_port: int = 8701
+    airflow_port: int = 8702
+    airflow_log_port: int = 8703
+    spark_port: int = 15002
+    stream_metrics_port: int = 8711
+    """The first stream worker's /metrics; worker n takes this port + 10 * n."""
+    sink_metrics_port: int = 8712
+    supervisor_port: int = 8713
+    """The supervisor's own /metrics, which also carries figures of the processes without a page of their own."""
+
+    java: str = ""
+    """Path of a `java` >= 17. Empty: from JAVA_HOME, PATH, else from the wheel that set-up installs."""
+    spark_remote: str = ""
+    """An existing Spark Connect server, e.g. `sc://host:15002`. Empty: a local one is started."""
+    spark_master: str = "local[2]"
+    """Master of the local Connect server: `local[n]` or `spark://host:7077`."""
+    spark_driver_memory: str = "2g"
+
+    session_timeout_s: int = 1800
+    """Received time without an event after which a session has ended; also the gap that splits derived sessions."""
+    live_freeze_after_s: int = 300
+    """Received time after the end of a minute until its live numbers no longer change."""
+    live_reorder_ms: int = 500
+    """How long live holds an event back so that its predecessors may overtake it."""
+    stream_workers: int = 1
+    stream_flush_s: float = 1.0
+    """Longest time between an event's arrival and the state record that holds it."""
+    sink_commit_s: float = 1.0
+    sink_commit_rows: int = 100_000
+    collector_max_body_bytes: int = 8_000_000
+
+    silver_every_minutes: int = 60
+    """Airflow's timetable of the silver job."""
+    recent_days: int = 14
+    """How many days of sessions are published for SQL beside gold."""
+    query_timeout_s: float = 30.0
+    query_max_rows: int = 100_000
+    query_memory_bytes: int = 512_000_000
+
+    @property
+    def embedded_kafka(self) -> bool:
+        return not self.kafka_bootstrap
+
+    @property
+    def bootstrap(self) -> str:
+        return self.kafka_bootstrap or f"{self.host}:{self.kafka_port}"
+
+    @property
+    def lake_root(self) -> str:
+        return self.lake or str(self.home / "lake")
+
+    @property
+    def warehouse(self) -> Path:
+        return self.home / "warehouse"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def spark_url(self) -> str:
+        return self.spark_remote or f"sc://{self.host}:{self.spark_port}"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read `PLAYLAKE_*`. Raises SettingsError for an unknown name or a value of the wrong type."""
+        env = os.environ if environ is None else environ
+        types = get_type_hints(cls)
+        names = {PREFIX + f.name.upper(): f.name for f in fields(cls)}
+        unknown = sorted(k for k in env if k.startswith(PREFIX) and k not in names)
+        if unknown:
+            msg = f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(names))}"
+            raise SettingsError(msg)
+        return cls(**{name: _parse(var, env[var], types[name]) for var, name in names.items() if var in env})
+
+    def to_env(self) -> dict[str, str]:
+        """The settings that differ from the defaults, as variables for a child process."""
+        plain = Settings()
+        return {
+            PREFIX + f.name.upper(): str(getattr(self, f.name))
+            for f in fields(self)
+            if getattr(self, f.name) != getattr(plain, f.name)
+        }
+
+
+def _parse(var: str, text: str, kind: type) -> Any:
+    try:
+        return Path(text).absolute() if kind is Path else kind(text)
+    except ValueError:
+        msg = f"{var} must be {'a whole number' if kind is int else f'of type {kind.__name__}'}, got {text!r}"
+        raise SettingsError(msg) from None

@@ -1,0 +1,64 @@
+"""The additive parts of every quality metric, and the minute rows that carry them.
+
+Only parts are stored: sums and counts that may be added over minutes, dimensions and Kafka partitions. Every ratio and
+quantile is made of them in `warehouse/metrics.sql`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+MINUTE_MS = 60_000
+
+PARTS: dict[str, str] = {
+    "events": "events that happened in the minute",
+    "plays": "attempts: sessions in which the viewer asked for playback",
+    "first_frames": "attempts that reached the first frame",
+    "start_failures": "attempts ended by a fatal error before the first frame",
+    "playback_failures": "plays ended by a fatal error after the first frame",
+    "exits_before_start": "attempts that the viewer gave up before the first frame",
+    "stalls": "interruptions of playback by an empty buffer; startup and seeking are none",
+    "stall_ms": "time in such stalls, ms",
+    "playing_ms": "time in which content moved, ms",
+    "watched_ms": "playing_ms + stall_ms: time in which the viewer watched or waited for content, ms",
+    "media_ms": "content played, ms of media (playing time × rate)",
+    "bits_played": "bitrate × media time, bits",
+    "startup_ms": "sum of startup times, ms",
+    "active_sessions": "sessions with any watched time in the minute",
+}
+"""Part → what it counts. All are integers and none is negative."""
+
+DIMENSIONS = ("content_id", "country", "device_type", "cdn", "app_version")
+
+ROLLUPS: dict[str, tuple[str, ...]] = {
+    "total": (),
+    "title": ("content_id",),
+    "country_device": ("country", "device_type"),
+    "cdn_app_country": ("cdn", "app_version", "country"),
+}
+"""Named rollup → the dimensions it keeps; the others are null in its rows. Never the full cross product."""
+
+STARTUP_BUCKETS = 80
+"""Bucket i counts startups in [2^(i/4), 2^((i+1)/4)) ms: 19 % wide, up to 17 minutes."""
+
+
+def startup_bucket(startup_ms: int) -> int:
+    """Place of a startup time in the histogram."""
+    if startup_ms < 1:
+        return 0
+    return min(STARTUP_BUCKETS - 1, math.floor(4 * math.log2(startup_ms) + 1e-9))
+
+
+class MinuteParts(msgspec.Struct, array_like=True):
+    """What one session adds to one minute, under the dimensions it had then. `minute_ms` is the minute's start."""
+
+    minute_ms: int
+    content_id: str | None
+    country: str | None
+    device_type: str | None
+    cdn: str | None
+    app_version: str | None
+    parts: dict[str, int]
+    startup_bucket: int | None = None

@@ -1,0 +1,43 @@
+"""All contracts: the listing of `schemas/events/` is the registry."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from schemas import events
+from schemas.topic import DAY_MS, EventTopic, Topic
+
+EVENT_TOPICS: dict[str, EventTopic] = {
+    module.TOPIC.name: module.TOPIC
+    for module in (
+        importlib.import_module(f"{events.__name__}.{info.name}") for info in pkgutil.iter_modules(events.__path__)
+    )
+}
+"""Topic name → topic, for every file in `schemas/events/`."""
+
+PLAYBACK = EVENT_TOPICS["user.playback.events"]
+
+LIVE_QUALITY = Topic(
+    name="live.quality",
+    partitions=1,
+    cleanup_policy="compact,delete",
+    retention_ms=2 * DAY_MS,
+    timestamp_type="CreateTime",
+    config={"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.2"},
+)
+"""Live numbers: key → absolute value, so that whoever joins late reads the same."""
+
+DEAD_LETTERS = Topic(name="dead.letters", partitions=1, retention_ms=14 * DAY_MS, timestamp_type="CreateTime")
+"""Records that broke their contract, announced for alerting; the Delta table of the same name is the truth."""
+
+STREAM_STATE = Topic(
+    name="playlake-stream-buckets-changelog",
+    cleanup_policy="compact",
+    retention_ms=-1,
+    timestamp_type="CreateTime",
+    config={"min.compaction.lag.ms": "3600000", "max.message.bytes": "8388608", "segment.ms": "3600000"},
+)
+"""State of the stream worker. The lag keeps a bucket's newest record readable while a zombie may still write older ones."""
+
+TOPICS: tuple[Topic, ...] = (*EVENT_TOPICS.values(), LIVE_QUALITY, DEAD_LETTERS, STREAM_STATE)
