@@ -1,0 +1,53 @@
+# The one list of commands. `make` prints it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := $(PYTHON) infra/bootstrap.py
+
+.PHONY: help setup demo up down status logs test test-fast chaos bench check format lock clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install everything that running needs (again: under a second)
+	@$(SETUP)
+
+demo: setup ## set up, start everything, send events and show what comes of them
+	@$(BIN)/playlake demo
+
+up: setup ## start everything and stay until Ctrl-C
+	@$(BIN)/playlake up
+
+down: ## stop everything
+	@$(BIN)/playlake down
+
+status: ## what runs, since when, where
+	@$(BIN)/playlake status
+
+logs: ## the last lines of every part
+	@$(BIN)/playlake logs
+
+check: ## lint, types, import rules (under a minute)
+	@$(SETUP) --dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+test: check ## check, then every test but the long ones: real Kafka, Spark, Airflow, browser (under 15 minutes)
+	@$(BIN)/pytest -m "not chaos"
+
+test-fast: ## the tests that need no broker, Spark, Airflow or browser (seconds)
+	@$(SETUP) --dev
+	@$(BIN)/pytest -m "not (kafka or spark or airflow or browser or e2e or setup or chaos)"
+
+chaos: ## the long tests that kill and break things
+	@$(SETUP) --dev
+	@$(BIN)/pytest -m chaos
+
+format: ## rewrite the code in its one format
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+lock: ## resolve every dependency again and write the locks
+	@$(SETUP) --lock
+
+clean: ## delete what set-up made (not the state in var/, not the caches)
+	rm -rf .tools .venv .venv-airflow .jars .java warehouse/pages/dist warehouse/pages/node_modules build *.egg-info

@@ -1,0 +1,47 @@
+"""The console script `playlake`: joins each folder's own `commands.py`, in the order in which the data flows.
+
+A `commands.py` holds a `typer.Typer()` named `app` and imports what is heavy inside its commands, so `playlake --help`
+answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+
+from infra.errors import PlaylakeError
+
+FOLDERS = ("infra", "schemas", "streams", "batch", "warehouse")
+HELP = "Playback and UI events as live numbers, Delta tables and answers in SQL."
+
+
+def join(folders: tuple[str, ...] = FOLDERS) -> typer.Typer:
+    """One app with the commands of every folder."""
+    root = typer.Typer(
+        name="playlake",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    root.callback(help=HELP)(lambda: None)
+    for folder in folders:
+        app: typer.Typer = import_module(f"{folder}.commands").app
+        root.registered_commands += app.registered_commands
+        root.registered_groups += app.registered_groups
+    return root
+
+
+def main() -> None:
+    """Run one command. An error of ours is one line and exit code 1; any other is a bug and keeps its traceback."""
+    try:
+        join()()
+    except PlaylakeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""Commands around the contracts."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer()
