@@ -61,6 +61,10 @@ class Settings:
     supervisor_port: int = 8713
     """The supervisor's own /metrics, which also carries figures of the processes without a page of their own."""
 
+    jars: Path = ROOT / ".jars"
+    """Folder of the Kafka and Delta jars that set-up resolved: `kafka/` and `spark/`."""
+    airflow_venv: Path = ROOT / ".venv-airflow"
+    """Airflow's own Python environment."""
     java: str = ""
     """Path of a `java` >= 17. Empty: from JAVA_HOME, PATH, else from the wheel that set-up installs."""
     spark_remote: str = ""

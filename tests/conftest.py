@@ -1,0 +1,103 @@
+"""Fixtures for all: settings that collide with nothing, one real broker a test run, fresh topics a test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import broker as embedded
+from infra import topics as kafka_topics
+from infra.settings import Settings
+from schemas.registry import TOPICS
+from schemas.topic import Topic
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on; all held at once so that they differ."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]
+    finally:
+        for one in held:
+            one.close()
+
+
+def isolated_settings(home: Path) -> Settings:
+    """Settings with a state folder and ports of their own."""
+    names = [field.name for field in fields(Settings) if field.name.endswith("_port")]
+    ports: dict[str, Any] = dict(zip(names, free_ports(len(names)), strict=True))
+    return replace(Settings(home=home, kafka_heap="256m", topic_partitions=2), **ports)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Free ports and a temporary state folder; no broker."""
+    return isolated_settings(tmp_path / "home")
+
+
+class RunningBroker:
+    """An embedded broker that a test started: its settings and its process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        embedded.prepare(settings)
+        self.log = settings.home / "broker.log"
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                embedded.command(settings), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        try:
+            kafka_topics.wait_ready(settings, timeout_s=60)
+        except BaseException:
+            self.stop(signal.SIGKILL)
+            print(self.log.read_text()[-4000:])
+            raise
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it; a second call does nothing."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, how)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    """One real broker for the whole test run. Its `settings.bootstrap` is where it listens."""
+    running = RunningBroker(isolated_settings(tmp_path_factory.mktemp("broker")))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def kafka(settings: Settings, broker: RunningBroker) -> Settings:
+    """This test's settings, with the shared broker as their Kafka. It keeps what other tests left; see `topics`."""
+    return replace(settings, kafka_bootstrap=broker.settings.bootstrap)
+
+
+@pytest.fixture
+def topics(kafka: Settings) -> dict[str, Topic]:
+    """All topics of the contracts, empty: whatever an earlier test left is deleted, groups as well."""
+    client = kafka_topics.admin(kafka)
+    left = [name for name in client.list_topics(timeout=30).topics if not name.startswith("__")]
+    if left:
+        for future in client.delete_topics(left, operation_timeout=30).values():
+            future.result()
+    for group in client.list_consumer_groups(request_timeout=30).result().valid:
+        # A member killed by the test before this one may still be in its group until its session ends: let it be.
+        client.delete_consumer_groups([group.group_id])[group.group_id].exception()
+    kafka_topics.ensure_topics(kafka, TOPICS)
+    return {topic.name: topic for topic in TOPICS}
