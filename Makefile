@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-SETUP := $(PYTHON) infra/bootstrap.py
+SETUP := $(PYTHON) -m infra.bootstrap
 
 .PHONY: help setup demo up down status logs test test-fast chaos bench check format lock clean
 
@@ -50,4 +50,4 @@ lock: ## resolve every dependency again and write the locks
 	@$(SETUP) --lock
 
 clean: ## delete what set-up made (not the state in var/, not the caches)
-	rm -rf .tools .venv .venv-airflow .jars .java warehouse/pages/dist warehouse/pages/node_modules build *.egg-info
+	rm -rf .tools .venv .venv-airflow .jars .java .node .browser warehouse/pages/dist warehouse/pages/node_modules build *.egg-info

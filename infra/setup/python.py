@@ -1,0 +1,96 @@
+"""The Python environments: tools (uv), ours, and Airflow's own, each exactly as its hashed lock says."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from functools import partial
+from pathlib import Path
+
+from infra.settings import ROOT
+from infra.setup.step import Runner, Step
+
+REQUIREMENTS = ROOT / "requirements"
+LOCKS = ("tools", "main", "dev", "airflow", "java", "node")
+TOOLS, MAIN, AIRFLOW = ROOT / ".tools", ROOT / ".venv", ROOT / ".venv-airflow"
+UV = TOOLS / "bin" / "uv"
+UV_ENV = {"UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_TIMEOUT": "120"}
+
+
+def lock_of(name: str) -> Path:
+    return REQUIREMENTS / f"{name}.txt"
+
+
+def tools() -> Step:
+    return Step("Tools (uv)", TOOLS, lambda: [*_place(), lock_of("tools")], _make_tools)
+
+
+def main_env(*, dev: bool) -> Step:
+    """Ours, with playlake itself in it (editable). The lock for development holds all of the runtime's."""
+    name = "dev" if dev else "main"
+    title = "Python environment" + (" with test tools" if dev else "")
+    # Of pyproject.toml only what the install reads: a new lint rule installs nothing.
+    return Step(title, MAIN, lambda: [*_place(), lock_of(name), *_install_tables()], partial(_make_main, lock_of(name)))
+
+
+def airflow_env() -> Step:
+    return Step("Airflow's environment", AIRFLOW, lambda: [*_place(), lock_of("airflow")], _make_airflow)
+
+
+def install_into(runner: Runner, target: Path, name: str) -> None:
+    """Install a lock as loose files, for wheels that carry a program rather than a library."""
+    uv(runner, "pip", "install", "--python", sys.executable, "--target", target, "--require-hashes", "--no-deps",
+       "--only-binary", ":all:", "-r", lock_of(name))  # fmt: skip
+
+
+def locks() -> Step:
+    return Step("Resolving the Python locks", None, list, _compile_locks)
+
+
+def _compile_locks(runner: Runner) -> None:
+    """Resolve every `.in` again, for all Pythons that we run on. Versions change only where the `.in` asks for it."""
+    for name in LOCKS:
+        uv(runner, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes",
+           "--no-emit-index-url", "--custom-compile-command", "make lock",
+           f"requirements/{name}.in", "-o", f"requirements/{name}.txt")  # fmt: skip
+
+
+def uv(runner: Runner, *arguments: str | Path) -> None:
+    runner.run([UV, *arguments], cwd=ROOT, env=UV_ENV)
+
+
+def _make_tools(runner: Runner) -> None:
+    # venv of the standard library: the one thing that a bare Python can make.
+    runner.run([sys.executable, "-m", "venv", "--clear", TOOLS])
+    runner.run(
+        [TOOLS / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--require-hashes",
+         "--only-binary", ":all:", "-r", lock_of("tools")]
+    )  # fmt: skip
+
+
+def _make_main(lock: Path, runner: Runner) -> None:
+    _sync(runner, MAIN, lock)
+    uv(runner, "pip", "install", "--python", MAIN, "--no-build-isolation", "--no-deps", "--editable", ".")
+
+
+def _make_airflow(runner: Runner) -> None:
+    _sync(runner, AIRFLOW, lock_of("airflow"))
+
+
+def _sync(runner: Runner, env: Path, lock: Path) -> None:
+    # One of this place is kept, half-made or in use; one that was moved or has another Python is made anew.
+    place = env / ".place"
+    if not (place.is_file() and place.read_text() == "\n".join(_place())):
+        uv(runner, "venv", "--quiet", "--clear", "--python", sys.executable, env)
+        place.write_text("\n".join(_place()))
+    uv(runner, "pip", "sync", "--python", env, "--require-hashes", "--only-binary", ":all:", lock)
+
+
+def _place() -> list[str]:
+    """Environments hold absolute paths and belong to one Python."""
+    return [str(ROOT), sys.version, sys.base_prefix]
+
+
+def _install_tables() -> list[str]:
+    tables = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return [repr(tables["project"]), repr(tables["tool"]["setuptools"])]
