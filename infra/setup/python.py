@@ -11,9 +11,10 @@ from infra.settings import ROOT
 from infra.setup.step import Runner, Step
 
 REQUIREMENTS = ROOT / "requirements"
-LOCKS = ("tools", "main", "dev", "airflow", "java", "node")
+LOCKS = ("tools", "build", "main", "dev", "airflow", "java", "node")
 TOOLS, MAIN, AIRFLOW = ROOT / ".tools", ROOT / ".venv", ROOT / ".venv-airflow"
 UV = TOOLS / "bin" / "uv"
+HASHED = ("--require-hashes", "--only-binary", ":all:")
 UV_ENV = {"UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_TIMEOUT": "120"}
 
 
@@ -39,8 +40,8 @@ def airflow_env() -> Step:
 
 def install_into(runner: Runner, target: Path, name: str) -> None:
     """Install a lock as loose files, for wheels that carry a program rather than a library."""
-    uv(runner, "pip", "install", "--python", sys.executable, "--target", target, "--require-hashes", "--no-deps",
-       "--only-binary", ":all:", "-r", lock_of(name))  # fmt: skip
+    uv(runner, "pip", "install", "--python", sys.executable, "--target", target, "--no-deps", *HASHED,
+       "-r", lock_of(name))  # fmt: skip
 
 
 def locks() -> Step:
@@ -63,27 +64,31 @@ def _make_tools(runner: Runner) -> None:
     # venv of the standard library: the one thing that a bare Python can make.
     runner.run([sys.executable, "-m", "venv", "--clear", TOOLS])
     runner.run(
-        [TOOLS / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--require-hashes",
-         "--only-binary", ":all:", "-r", lock_of("tools")]
+        [TOOLS / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *HASHED,
+         "-r", lock_of("tools")]
     )  # fmt: skip
 
 
 def _make_main(lock: Path, runner: Runner) -> None:
-    _sync(runner, MAIN, lock)
+    _venv(runner, MAIN)
+    if not list(MAIN.glob("lib/python*/site-packages/setuptools")):
+        uv(runner, "pip", "sync", "--python", MAIN, *HASHED, lock_of("build"))
+    # pyspark comes as source only; setuptools above builds it, nothing unpinned is fetched for that.
+    uv(runner, "pip", "sync", "--python", MAIN, *HASHED, "--no-binary", "pyspark", "--no-build-isolation", lock)
     uv(runner, "pip", "install", "--python", MAIN, "--no-build-isolation", "--no-deps", "--editable", ".")
 
 
 def _make_airflow(runner: Runner) -> None:
-    _sync(runner, AIRFLOW, lock_of("airflow"))
+    _venv(runner, AIRFLOW)
+    uv(runner, "pip", "sync", "--python", AIRFLOW, *HASHED, lock_of("airflow"))
 
 
-def _sync(runner: Runner, env: Path, lock: Path) -> None:
+def _venv(runner: Runner, env: Path) -> None:
     # One of this place is kept, half-made or in use; one that was moved or has another Python is made anew.
     place = env / ".place"
     if not (place.is_file() and place.read_text() == "\n".join(_place())):
         uv(runner, "venv", "--quiet", "--clear", "--python", sys.executable, env)
         place.write_text("\n".join(_place()))
-    uv(runner, "pip", "sync", "--python", env, "--require-hashes", "--only-binary", ":all:", lock)
 
 
 def _place() -> list[str]:
