@@ -75,8 +75,7 @@ def plan(*, dev: bool) -> list[Step]:
     from infra.setup import jars, pages, python
     from infra.setup import java as java_setup
 
-    with_tests = python.main_env(dev=True)
-    steps = [python.tools(), with_tests if dev or with_tests.is_done() else python.main_env(dev=False)]
+    steps = [python.tools(), python.main_env(dev=dev)]
     if not java.on_machine():
         steps.append(java_setup.from_wheel())
     steps += [jars.jars(), python.airflow_env()]

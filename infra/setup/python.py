@@ -13,6 +13,7 @@ from infra.setup.step import Runner, Step
 REQUIREMENTS = ROOT / "requirements"
 LOCKS = ("tools", "build", "main", "dev", "airflow", "java", "node")
 TOOLS, MAIN, AIRFLOW = ROOT / ".tools", ROOT / ".venv", ROOT / ".venv-airflow"
+WITH_TESTS = MAIN / ".with-tests"
 UV = TOOLS / "bin" / "uv"
 HASHED = ("--require-hashes", "--only-binary", ":all:")
 UV_ENV = {"UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_TIMEOUT": "120"}
@@ -27,9 +28,10 @@ def tools() -> Step:
 
 
 def main_env(*, dev: bool) -> Step:
-    """Ours, with playlake itself in it (editable). The lock for development holds all of the runtime's."""
-    name = "dev" if dev else "main"
-    title = "Python environment" + (" with test tools" if dev else "")
+    """Ours, with playlake itself in it (editable). The lock for development holds all of the runtime's, so an
+    environment that was once made for development stays one: running something never takes the test tools away."""
+    name = "dev" if dev or WITH_TESTS.is_file() else "main"
+    title = "Python environment" + (" with test tools" if name == "dev" else "")
     # Of pyproject.toml only what the install reads: a new lint rule installs nothing.
     return Step(title, MAIN, lambda: [*_place(), lock_of(name), *_install_tables()], partial(_make_main, lock_of(name)))
 
@@ -76,6 +78,8 @@ def _make_main(lock: Path, runner: Runner) -> None:
     # pyspark comes as source only; setuptools above builds it, nothing unpinned is fetched for that.
     uv(runner, "pip", "sync", "--python", MAIN, *HASHED, "--no-binary", "pyspark", "--no-build-isolation", lock)
     uv(runner, "pip", "install", "--python", MAIN, "--no-build-isolation", "--no-deps", "--editable", ".")
+    if lock == lock_of("dev"):
+        WITH_TESTS.touch()
 
 
 def _make_airflow(runner: Runner) -> None:
