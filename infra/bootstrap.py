@@ -31,15 +31,14 @@ def main() -> int:
     parser.add_argument("--dev", action="store_true", help="also what the tests and checks need")
     parser.add_argument("--lock", action="store_true", help="resolve every dependency again and write the locks")
     arguments = parser.parse_args()
-    command = "make lock" if arguments.lock else "make test" if arguments.dev else "make setup"
     try:
         set_up(dev=arguments.dev, relock=arguments.lock)
     except PlaylakeError as error:
         print(f"\nset-up stopped. {error}", file=sys.stderr)
-        print(f"\nWhat is done stays done. To go on: `{command}`.", file=sys.stderr)
+        print("\nWhat is done stays done. To go on, run the same command again.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nset-up interrupted. To go on: `{command}`.", file=sys.stderr)
+        print("\nset-up interrupted. To go on, run the same command again.", file=sys.stderr)
         return 130
     return 0
 
