@@ -57,4 +57,11 @@ class CheckFailed(PlaylakeError):
 
 
 class QueryError(PlaylakeError):
-    """A query was refused, failed or ran out of its limits."""
+    """A query was refused, failed or ran out of its limits.
+
+    reason: refused | failed | timeout | too_large | busy | unavailable.
+    """
+
+    def __init__(self, detail: str, reason: str = "failed") -> None:
+        super().__init__(detail)
+        self.reason = reason

@@ -77,14 +77,21 @@ class Settings:
     """Received time without an event after which a session has ended; also the gap that splits derived sessions."""
     live_freeze_after_s: int = 300
     """Received time after the end of a minute until its live numbers no longer change."""
-    live_reorder_ms: int = 500
-    """How long live holds an event back so that its predecessors may overtake it."""
     stream_workers: int = 1
     stream_flush_s: float = 1.0
     """Longest time between an event's arrival and the state record that holds it."""
     sink_commit_s: float = 1.0
     sink_commit_rows: int = 100_000
     collector_max_body_bytes: int = 8_000_000
+    """Largest body of a request, unpacked."""
+    collector_max_events: int = 10_000
+    """Most events in one request."""
+    collector_max_event_bytes: int = 500_000
+    """Largest event; the topics' max.message.bytes must be twice that, because dead letters are base64."""
+    collector_ack_timeout_s: float = 10.0
+    """How long the collector waits for the broker's acknowledgement before it answers 503."""
+    collector_allow_origin: str = "*"
+    """Access-Control-Allow-Origin of the collector's answers: which web pages may send. Empty: none."""
 
     silver_every_minutes: int = 60
     """Airflow's timetable of the silver job."""
@@ -93,6 +100,14 @@ class Settings:
     query_timeout_s: float = 30.0
     query_max_rows: int = 100_000
     query_memory_bytes: int = 512_000_000
+    query_max_bytes: int = 64_000_000
+    """Largest answer in Arrow form."""
+    query_concurrency: int = 4
+    """Users' queries that run at once; more wait a few seconds and are then turned away."""
+    query_warm: int = 2
+    """Sandbox processes kept ready."""
+    live_max_rows: int = 60_000
+    """Live rows (minute × rollup × dimensions) that the server keeps; beyond it the oldest minutes go and a gap is shown."""
 
     @property
     def embedded_kafka(self) -> bool:

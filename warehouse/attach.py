@@ -1,0 +1,129 @@
+"""What a reader of the warehouse sees: the schemas gold, silver, live and metrics on one DuckDB connection.
+
+`gold` and `silver` are schemas of the published file, attached as the catalog `warehouse`; `live` is the file that the
+server rewrites every second; `metrics` holds the macros and the views that join both. Bare names find `silver`, then
+`metrics`, never `gold`: a bare `quality_minute` is the joined view, not half of it.
+
+Where a file is not there yet its schema is there, empty.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.quality import DIMENSIONS, PARTS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SQL_FOLDER = Path(__file__).resolve().parent
+MACROS = SQL_FOLDER / "metrics.sql"
+VIEWS = SQL_FOLDER / "views.sql"
+
+QUALITY_COLUMNS: dict[str, str] = {
+    "rollup": "VARCHAR",
+    "minute": "TIMESTAMP WITH TIME ZONE",
+    **dict.fromkeys(DIMENSIONS, "VARCHAR"),
+    **dict.fromkeys(PARTS, "BIGINT"),
+    "startup_histogram": "BIGINT[]",
+}
+"""Columns that gold.quality_minute and live.quality_minute share."""
+
+NOW_COLUMNS: dict[str, str] = {
+    "partition": "INTEGER",
+    "received_at": "TIMESTAMP WITH TIME ZONE",
+    **dict.fromkeys(
+        ("concurrent", "open_sessions", "events", "late", "duplicates", "rejected", "position", "applied"), "BIGINT"
+    ),
+}
+"""One row a partition of the playback topic: where its stream worker stands, by the broker's clock."""
+
+LIVE_META_COLUMNS: dict[str, str] = {
+    "written_at": "TIMESTAMP WITH TIME ZONE",
+    "kept_from": "TIMESTAMP WITH TIME ZONE",
+    "gap_from": "TIMESTAMP WITH TIME ZONE",
+    "gap_to": "TIMESTAMP WITH TIME ZONE",
+}
+META_COLUMNS: dict[str, str] = {
+    "publish_id": "VARCHAR",
+    "published_at": "TIMESTAMP WITH TIME ZONE",
+    "cutover_minute": "TIMESTAMP WITH TIME ZONE",
+    "versions": "MAP(VARCHAR, BIGINT)",
+}
+
+
+def connect(memory_bytes: int, threads: int = 1) -> DuckDBPyConnection:
+    """An empty DuckDB in memory that spills nothing, loads nothing and looks at no Python variable."""
+    import duckdb
+
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": threads,
+            "memory_limit": f"{memory_bytes}B",
+            "temp_directory": "",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+        },
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("ATTACH ':memory:' AS metrics")
+    connection.execute("USE metrics")
+    connection.execute(MACROS.read_text())
+    return connection
+
+
+def attach_published(connection: DuckDBPyConnection, path: Path | None) -> None:
+    """The schemas gold and silver, and the publish record `main.meta`."""
+    if path is not None:
+        connection.execute(f"ATTACH {quoted(path)} AS warehouse (READ_ONLY)")
+        return
+    connection.execute("ATTACH ':memory:' AS warehouse")
+    for schema in ("gold", "silver"):
+        connection.execute(f"CREATE SCHEMA warehouse.{schema}")
+    connection.execute(create_table("warehouse.gold.quality_minute", QUALITY_COLUMNS))
+    connection.execute(create_table("warehouse.main.meta", META_COLUMNS))
+
+
+def attach_live(connection: DuckDBPyConnection, path: Path | None) -> None:
+    """The schema live, as the file is now."""
+    if path is not None:
+        connection.execute(f"ATTACH {quoted(path)} AS live (READ_ONLY)")
+        return
+    connection.execute("ATTACH ':memory:' AS live")
+    create_live_tables(connection)
+
+
+def create_live_tables(connection: DuckDBPyConnection, catalog: str = "live") -> None:
+    """The tables of the live file, empty."""
+    connection.execute(create_table(f"{catalog}.main.quality_minute", QUALITY_COLUMNS))
+    connection.execute(create_table(f"{catalog}.main.now", NOW_COLUMNS))
+    connection.execute(create_table(f"{catalog}.main.meta", LIVE_META_COLUMNS))
+
+
+def define_views(connection: DuckDBPyConnection) -> None:
+    """The views of `metrics`, once both files are attached; sets the search path."""
+    columns = ", ".join(QUALITY_COLUMNS)
+    connection.execute("USE metrics")
+    connection.execute(VIEWS.read_text().replace("{quality_columns}", columns))
+    connection.execute("SET search_path = 'warehouse.silver,metrics.main'")
+
+
+def lock(connection: DuckDBPyConnection) -> None:
+    """Take DuckDB's files and settings away. Only this order works: handles that are open stay readable."""
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
+    connection.execute("SET lock_configuration = true")
+
+
+def create_table(name: str, columns: dict[str, str]) -> str:
+    """A CREATE TABLE statement."""
+    return f"CREATE TABLE {name} ({', '.join(f'{column} {kind}' for column, kind in columns.items())})"
+
+
+def quoted(path: Path | str) -> str:
+    """A path as an SQL string."""
+    return "'" + str(path).replace("'", "''") + "'"

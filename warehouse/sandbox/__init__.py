@@ -1,0 +1,11 @@
+"""Where other people's SQL runs: a one-shot process that can read the warehouse's files and do nothing else.
+
+    pool.py      the parent's side: warm children, limits from outside, answers
+    worker.py    the child's side: attach, lock, run one statement, answer, exit
+    gate.py      which statements are let through
+    confine.py   what the operating system forbids the child
+
+DuckDB's own read-only switches do not hold against a hostile statement (an attached path stays writable through a
+second ATTACH or a COPY), so three layers stand behind each other: DuckDB's locks in the one order that works, the gate,
+and Landlock. tests/warehouse/test_sandbox_attacks.py tries to break each of them with the others taken away.
+"""

@@ -1,0 +1,228 @@
+"""The child's side of the sandbox: `python -m warehouse.sandbox.worker <fd>` is the zygote that children fork from.
+
+The zygote imports DuckDB and Arrow once and does nothing else; each fork request brings one socket. A child opens the
+published file, says that it is ready, waits for one query, attaches the live file (so that it is fresh), locks DuckDB,
+gives up the file system, answers on its socket and exits. Nothing survives from one query to the next.
+
+Frames on a child's socket: kind (1 byte), length (8 bytes, big endian), content.
+    parent → child   Q  one Query, as JSON
+    child → parent   R  ready    D  a piece of an Arrow IPC stream    E  one End, as JSON    X  one Failure, as JSON
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from infra.errors import QueryError
+from warehouse import attach
+from warehouse.sandbox import confine, gate
+
+HEAD = struct.Struct(">cQ")
+BATCH_ROWS = 8192
+CONTROL_BYTES = 65_536
+
+
+class Birth(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child needs before its query comes. `published`: path of the file, or None before the first publish."""
+
+    published: str | None
+    memory_bytes: int
+    timeout_s: float
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """One user's statement and its limits. `live`: path of the live file, or None."""
+
+    sql: str
+    parameters: list[Any] | dict[str, Any] | None
+    live: str | None
+    timeout_s: float
+    max_rows: int
+    max_bytes: int
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer is complete."""
+
+    rows: int
+    truncated: bool
+    landlock: bool
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """There is no answer. `reason` as in QueryError."""
+
+    reason: str
+    message: str
+
+
+def zygote(control: socket.socket) -> None:
+    """Fork a child for each request until the parent is gone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the end of the control socket ends us, after the last query
+    gc.collect()
+    gc.freeze()
+    while True:
+        request, handles, _flags, _address = socket.recv_fds(control, CONTROL_BYTES, 1)
+        if not request:
+            return
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            _live(socket.socket(fileno=handles[0]), msgspec.json.decode(request, type=Birth))
+        os.close(handles[0])
+        control.send(str(pid).encode())
+
+
+def _live(line: socket.socket, birth: Birth) -> None:
+    """A child's whole life. Never returns."""
+    code = 0
+    try:
+        _serve(line, birth)
+    except BaseException as error:  # noqa: BLE001 - whatever it was, the parent is told and the process ends
+        code = 1
+        _send_failure(line, error)
+    finally:
+        os._exit(code)
+
+
+def _serve(line: socket.socket, birth: Birth) -> None:
+    confine.die_with_parent()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    silence = os.open(os.devnull, os.O_RDWR)
+    for handle in (0, 1, 2):
+        os.dup2(silence, handle)  # some statements print
+    confine.limit_resources(cpu_s=int(birth.timeout_s) + 10)
+    confine.forbid_writing()
+    connection = attach.connect(birth.memory_bytes)
+    attach.attach_published(connection, Path(birth.published) if birth.published else None)
+    _warm(connection)
+    send(line, b"R", b"")
+    kind, content = receive(line, CONTROL_BYTES * 1024)
+    if kind != b"Q":
+        return
+    query = msgspec.json.decode(content, type=Query)
+    attach.attach_live(connection, Path(query.live) if query.live else None)
+    attach.define_views(connection)
+    attach.lock(connection)
+    is_confined = confine.forbid_files_and_network()
+    alarm = threading.Timer(query.timeout_s, connection.interrupt)
+    alarm.daemon = True
+    alarm.start()
+    rows, truncated = _answer(connection, query, line)
+    send(line, b"E", msgspec.json.encode(End(rows=rows, truncated=truncated, landlock=is_confined)))
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, query: Query, line: socket.socket) -> tuple[int, bool]:
+    """Run the statement and send its rows; number of rows sent, and whether there were more."""
+    statement = gate.check(connection, query.sql)
+    reader = connection.execute(statement, query.parameters).to_arrow_reader(BATCH_ROWS)
+    rows, truncated = 0, False
+    out = _Frames(line, query.max_bytes)
+    with pa.ipc.new_stream(out, reader.schema) as stream:
+        for batch in reader:
+            room = query.max_rows - rows
+            truncated = batch.num_rows > room
+            if room:
+                stream.write_batch(batch.slice(0, room))
+            rows += min(room, batch.num_rows)
+            if truncated:
+                break
+    return rows, truncated
+
+
+def _warm(connection: duckdb.DuckDBPyConnection) -> None:
+    """Load lazily what a query needs, while there still is a file system."""
+    reader = connection.execute("SELECT 1 AS a, '1.5'::DECIMAL(9, 2) AS b, now() AS c").to_arrow_reader(1)
+    with pa.ipc.new_stream(io.BytesIO(), reader.schema) as stream:
+        stream.write_table(reader.read_all())
+    gate.check(connection, "EXPLAIN SELECT count(*) FROM warehouse.main.meta")
+    connection.execute("SELECT count(*) FROM warehouse.main.meta").fetchall()
+
+
+class _Frames(io.RawIOBase):
+    """A stream that sends what is written to it as D frames, up to a number of bytes."""
+
+    def __init__(self, line: socket.socket, max_bytes: int) -> None:
+        self._line = line
+        self._room = max_bytes
+        self._max_bytes = max_bytes
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: Any) -> int:
+        content = memoryview(piece).cast("B")
+        self._room -= len(content)
+        if self._room < 0:
+            msg = f"the answer is larger than {self._max_bytes:,} bytes; select fewer columns or rows, or aggregate"
+            raise QueryError(msg, "too_large")
+        send(self._line, b"D", content)
+        return len(content)
+
+
+def _send_failure(line: socket.socket, error: BaseException) -> None:
+    if isinstance(error, QueryError):
+        failure = Failure(reason=error.reason, message=str(error))
+    elif isinstance(error, duckdb.InterruptException):
+        failure = Failure(reason="timeout", message="the query ran out of time")
+    elif isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+        first = (str(error).splitlines() or ["out of memory"])[0]
+        failure = Failure(reason="too_large", message=f"the query needs more memory than it may have: {first}")
+    elif isinstance(error, duckdb.Error):
+        failure = Failure(reason="failed", message=str(error))
+    else:
+        failure = Failure(reason="failed", message=f"{type(error).__name__}: {error}")
+    try:
+        send(line, b"X", msgspec.json.encode(failure))
+    except OSError:
+        return  # the parent has hung up; there is nobody to tell
+
+
+def send(line: socket.socket, kind: bytes, content: bytes | memoryview) -> None:
+    """One frame."""
+    line.sendall(HEAD.pack(kind, len(content)))
+    line.sendall(content)
+
+
+def receive(line: socket.socket, max_bytes: int) -> tuple[bytes, bytearray]:
+    """One frame; kind is empty at the end of the stream. Raises ValueError for a longer frame than `max_bytes`."""
+    head = _exactly(line, HEAD.size)
+    if len(head) < HEAD.size:
+        return b"", bytearray()
+    kind, length = HEAD.unpack(head)
+    if length > max_bytes:
+        msg = f"a frame of at most {max_bytes} bytes was expected, got {length}"
+        raise ValueError(msg)
+    content = _exactly(line, length)
+    return (kind, content) if len(content) == length else (b"", bytearray())
+
+
+def _exactly(line: socket.socket, length: int) -> bytearray:
+    content = bytearray(length)
+    view, got = memoryview(content), 0
+    while got < length:
+        count = line.recv_into(view[got:])
+        if count == 0:
+            return content[:got]
+        got += count
+    return content
+
+
+if __name__ == "__main__":
+    zygote(socket.socket(fileno=int(sys.argv[1])))
