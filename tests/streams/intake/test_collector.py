@@ -1,0 +1,259 @@
+"""The collector against a real broker: what it answers is what Kafka has."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from infra import topics as kafka_topics
+from infra.kafka import consumer_config
+from infra.settings import ROOT, Settings
+from schemas.registry import TOPICS
+from schemas.topic import Topic
+
+pytestmark = pytest.mark.kafka
+
+SEED = (
+    b'{"userId":"user123","contentId":"title456","eventType":"play","timestamp":"2026-01-15T20:30:45Z",'
+    b'"deviceType":"smart_tv","quality":"4K"}'
+)
+CLICK = b'{"userId": "user123", "eventType":"click",  "timestamp":"2026-01-15T20:30:40Z","target":"play"}'
+BAD_DEVICE = SEED.replace(b"smart_tv", b"fridge")
+PLAYBACK, UI, LETTERS = "user.playback.events", "user.ui.events", "dead.letters"
+
+
+class RunningCollector:
+    """The collector as the supervisor starts it, a process of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = f"http://{settings.host}:{settings.collector_port}"
+        settings.home.mkdir(parents=True, exist_ok=True)
+        self.log = settings.home / "collector.log"
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "streams.intake.collector"],
+                cwd=ROOT,
+                env=os.environ | settings.to_env(),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_listening(self) -> None:
+        for _ in range(200):
+            try:
+                httpx.get(f"{self.url}/metrics")
+                return
+            except httpx.TransportError:
+                assert self.process.poll() is None, self.log.read_text()
+                time.sleep(0.05)
+        raise AssertionError(self.log.read_text())
+
+    def post(self, body: bytes, query: str = "", **headers: str) -> httpx.Response:
+        return httpx.post(f"{self.url}/v1/events{query}", content=body, headers=headers, timeout=30)
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(12)
+        finally:
+            self.process.kill()
+
+
+@pytest.fixture
+def collector(kafka: Settings, topics: dict[str, Topic]) -> Iterator[RunningCollector]:
+    running = RunningCollector(kafka)
+    running.wait_listening()
+    yield running
+    running.stop()
+
+
+def read_all(settings: Settings, topic: str) -> list[tuple[int, int, bytes | None, bytes | None]]:
+    """Every record of a topic: partition, offset, key, value."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    ends = kafka_topics.offsets(settings, [topic])
+    consumer = Consumer(consumer_config(settings, "reader"))
+    consumer.assign([TopicPartition(topic, partition, 0) for _, partition in ends])
+    missing = sum(end - start for start, end in ends.values())
+    found: list[tuple[int, int, bytes | None, bytes | None]] = []
+    while len(found) < missing:
+        messages = consumer.consume(missing - len(found), timeout=20)
+        assert messages
+        found += [(m.partition(), m.offset(), m.key(), m.value()) for m in messages if not m.error()]
+    consumer.close()
+    return sorted(found, key=lambda record: record[:2])
+
+
+def letters(settings: Settings) -> list[dict[str, Any]]:
+    return [json.loads(value or b"") for *_, value in read_all(settings, LETTERS)]
+
+
+@pytest.mark.parametrize("form", ["array", "ndjson", "gzip"])
+def test_valid_events_are_in_kafka_byte_for_byte_where_the_answer_says(
+    collector: RunningCollector, kafka: Settings, form: str
+) -> None:
+    events = [SEED, CLICK, SEED.replace(b"play", b"stop")]
+    body = b"[" + b" ,\n".join(events) + b"]" if form == "array" else b"\n".join(events)
+    if form == "gzip":
+        answer = collector.post(gzip.compress(body), **{"content-encoding": "gzip"})
+    else:
+        answer = collector.post(body)
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert (said["accepted"], said["rejected"], said["unknown"]) == (3, 0, 0)
+    assert [v["topic"] for v in said["events"]] == [PLAYBACK, UI, PLAYBACK]
+    there = {(topic, p, o): (k, v) for topic in (PLAYBACK, UI) for p, o, k, v in read_all(kafka, topic)}
+    assert there == {
+        (v["topic"], v["partition"], v["offset"]): (b"user123", events[v["index"]]) for v in said["events"]
+    }
+
+
+def test_the_smallest_event_alone_is_enough(collector: RunningCollector, kafka: Settings) -> None:
+    assert collector.post(SEED).json()["accepted"] == 1
+    assert [value for *_, value in read_all(kafka, PLAYBACK)] == [SEED]
+
+
+def test_a_partly_bad_batch_gets_a_verdict_per_event_and_loses_nothing(
+    collector: RunningCollector, kafka: Settings
+) -> None:
+    huge = SEED[:-1] + b',"note":"' + b"x" * kafka.collector_max_event_bytes + b'"}'
+    lines = [SEED, BAD_DEVICE, b'{"eventType":"teleport"}', b'{"half":', CLICK, b"\xff\xfe", SEED[:-1] + b"]", huge]
+    answer = collector.post(b"\n".join(lines))
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert (said["accepted"], said["rejected"], said["unknown"]) == (2, 6, 0)
+    verdicts = [(v["status"], v.get("reason"), v.get("field")) for v in said["events"]]
+    assert verdicts == [
+        ("accepted", None, None),
+        ("rejected", "invalid_field", "deviceType"),
+        ("rejected", "unknown_event_type", "eventType"),
+        ("rejected", "not_json", None),
+        ("accepted", None, None),
+        ("rejected", "not_json", None),
+        ("rejected", "not_json", None),
+        ("rejected", "too_large", None),
+    ]
+    assert all(v["detail"] for v in said["events"] if v["status"] == "rejected")
+    kept = letters(kafka)
+    assert {letter["source"] for letter in kept} == {"collector"}
+    assert [base64.b64decode(letter["value"]) for letter in kept[:-1]] == [
+        line for line, (status, *_) in zip(lines[:-1], verdicts, strict=False) if status == "rejected"
+    ]
+    assert (kept[0]["reason"], kept[0]["field"]) == ("invalid_field", "deviceType")
+    assert huge.startswith(base64.b64decode(kept[-1]["value"])) and kept[-1]["size"] == len(huge)
+    minimal = collector.post(b"\n".join(lines), prefer="return=minimal").json()
+    assert [v["index"] for v in minimal["events"]] == [1, 2, 3, 5, 6, 7]
+
+
+def test_only_a_body_without_anything_to_read_is_a_client_error(collector: RunningCollector, kafka: Settings) -> None:
+    for body, status, reason in (
+        (b"", 400, "not_json"),
+        (b"userId=1", 400, "not_json"),
+        (b"[" + SEED, 400, "not_json"),
+        (b" " * (kafka.collector_max_body_bytes + 1), 413, "too_large"),
+        (b"[" + b"0," * kafka.collector_max_events + b"0]", 413, "too_large"),
+        (gzip.compress(b" " * (kafka.collector_max_body_bytes + 1)), 413, "too_large"),
+    ):
+        encoding = {"content-encoding": "gzip"} if body.startswith(b"\x1f\x8b") else {}
+        answer = collector.post(body, **encoding)
+        assert (answer.status_code, answer.json()["error"]) == (status, reason)
+    assert collector.post(SEED, **{"content-encoding": "br"}).status_code == 415
+    assert collector.post(SEED, "?topic=user.playback.event").status_code == 404
+    assert collector.post(b"[3]").json()["events"][0]["reason"] == "invalid_field"
+    assert collector.post(CLICK, f"?topic={PLAYBACK}").json()["events"][0]["reason"] == "unknown_event_type"
+    assert collector.post(b"[]").json() == {"accepted": 0, "rejected": 0, "unknown": 0, "events": []}
+    assert read_all(kafka, PLAYBACK) == []
+
+
+def test_a_web_page_may_send_and_the_metrics_count(collector: RunningCollector) -> None:
+    preflight = httpx.options(f"{collector.url}/v1/events", headers={"origin": "https://tv.example"})
+    assert preflight.status_code == 204
+    assert preflight.headers["access-control-allow-methods"] == "POST"
+    answer = collector.post(b"\n".join([SEED, BAD_DEVICE]), **{"content-type": "text/plain;charset=UTF-8"})
+    assert answer.headers["access-control-allow-origin"] == "*"
+    page = httpx.get(f"{collector.url}/metrics").text
+    assert 'playlake_collector_events_total{status="accepted",topic="user.playback.events"} 1.0' in page
+    assert 'playlake_collector_events_total{status="rejected",topic=""} 1.0' in page
+
+
+def test_many_clients_at_once_are_all_in_kafka(collector: RunningCollector, kafka: Settings) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def client(number: int) -> int:
+        lines = [SEED.replace(b"user123", b"user%d-%d" % (number, i)) for i in range(200)]
+        with httpx.Client(timeout=30) as session:
+            return sum(
+                session.post(f"{collector.url}/v1/events", content=b"\n".join(lines)).json()["accepted"]
+                for _ in range(5)
+            )
+
+    with ThreadPoolExecutor(8) as pool:
+        accepted = sum(pool.map(client, range(8)))
+    records = read_all(kafka, PLAYBACK)
+    assert accepted == len(records) == 8 * 5 * 200
+    partition_of: dict[bytes | None, set[int]] = {}
+    for partition, _, key, _ in records:
+        partition_of.setdefault(key, set()).add(partition)
+    assert {len(partitions) for partitions in partition_of.values()} == {1}
+
+
+def test_sigterm_answers_what_is_in_flight_and_exits_0(collector: RunningCollector, kafka: Settings) -> None:
+    lines = b"\n".join(SEED.replace(b"user123", b"user%d" % i) for i in range(5000))
+    with httpx.Client(timeout=30) as session, session.stream("POST", f"{collector.url}/v1/events", content=lines) as answer:
+        began = time.monotonic()
+        assert collector.stop() == 0
+        assert time.monotonic() - began < 9
+        answer.read()
+    assert answer.json()["accepted"] == len(read_all(kafka, PLAYBACK)) == 5000
+    assert '"unacknowledged": 0' in collector.log.read_text()
+
+
+def test_a_dead_broker_is_said_and_what_is_sent_again_is_neither_lost_nor_doubled(tmp_path: Path) -> None:
+    from tests.conftest import RunningBroker, isolated_settings
+
+    settings = replace(isolated_settings(tmp_path / "own"), collector_ack_timeout_s=3.0)
+    broker = RunningBroker(settings)
+    collector = RunningCollector(settings)
+    try:
+        collector.wait_listening()
+        assert httpx.get(f"{collector.url}/healthz").status_code == 503, "its topics are not there"
+        kafka_topics.ensure_topics(settings, TOPICS)
+        assert httpx.get(f"{collector.url}/healthz").status_code == 200
+        events = [SEED[:-1] + b',"eventId":"e%d"}' % i for i in range(50)]
+        assert collector.post(b"\n".join(events[:25])).status_code == 200
+
+        broker.stop(signal.SIGKILL)
+        health = httpx.get(f"{collector.url}/healthz", timeout=10)
+        assert health.status_code == 503
+        assert "no broker at" in health.json()["detail"]
+        answer = collector.post(b"\n".join([*events[25:], BAD_DEVICE]))
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) >= 1
+        said = answer.json()
+        assert (said["accepted"], said["rejected"], said["unknown"]) == (0, 0, 26)
+        assert all("not acknowledged" in verdict["detail"] for verdict in said["events"])
+
+        broker = RunningBroker(settings)
+        again = collector.post(b"\n".join([*events[25:], BAD_DEVICE])).json()
+        assert (again["accepted"], again["rejected"], again["unknown"]) == (25, 1, 0)
+        assert sorted(value or b"" for *_, value in read_all(settings, PLAYBACK)) == sorted(events)
+        assert [letter["field"] for letter in letters(settings)] == ["deviceType"]
+        assert httpx.get(f"{collector.url}/healthz").status_code == 200
+        assert collector.stop() == 0
+    finally:
+        collector.stop()
+        broker.stop()
