@@ -37,10 +37,12 @@ def snake(name: str) -> str:
 class Event(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", tag_field="eventType", tag=snake
 ):
-    """What every event carries, whatever its topic. Either `userId` or `sessionId` must be there: one of them is the key."""
+    """What every event carries, whatever its topic. `userId` or `sessionId` must be there: one of them is the key."""
 
     timestamp: Annotated[Stamp, Meta(description="When it happened, by the client's clock.")]
-    event_id: Annotated[str | None, Meta(description="Unique id; a hash of the event stands in for a missing one.")] = None
+    event_id: Annotated[str | None, Meta(description="Unique id; a hash of the event stands in for a missing one.")] = (
+        None
+    )
     user_id: Annotated[str | None, Meta(description="Account of the viewer, pseudonymous.")] = None
     session_id: Annotated[str | None, Meta(description="Viewing session as the client counts it.")] = None
     profile_id: Annotated[str | None, Meta(description="Profile within the account.")] = None
@@ -50,8 +52,12 @@ class Event(
     region: Annotated[str | None, Meta(description="Region within the country, ISO 3166-2.")] = None
     app_version: Annotated[str | None, Meta(description="Version of the app.")] = None
     experiments: Annotated[dict[str, str] | None, Meta(description="Experiment → arm the viewer is in.")] = None
-    sent_at: Annotated[Stamp | None, Meta(description="When the client sent it, by the same clock as timestamp.")] = None
-    received_at: Annotated[Stamp | None, Meta(description="When a collector took it in; Kafka's own stamp counts.")] = None
+    sent_at: Annotated[Stamp | None, Meta(description="When the client sent it, by the same clock as timestamp.")] = (
+        None
+    )
+    received_at: Annotated[Stamp | None, Meta(description="When a collector took it in; Kafka's own stamp counts.")] = (
+        None
+    )
 
     def __post_init__(self) -> None:
         if not (self.user_id or self.session_id):
@@ -75,6 +81,9 @@ def decode(raw: bytes | None, decoder: msgspec.json.Decoder[Any]) -> Any:
         reason = "empty"
         raise ContractError(reason, "expected a JSON object, got a record without a value")
     try:
+        # The decoder skips what it does not know without a look; `extra` keeps it as text, so it must be text.
+        if not raw.isascii():
+            raw.decode()
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise _violation(str(error)) from None
@@ -96,10 +105,16 @@ def _violation(text: str) -> ContractError:
     return ContractError("invalid_field", detail, field)
 
 
-def unknown_fields(raw: bytes, event: Event) -> dict[str, Any]:
-    """Top-level wire fields that the contract does not name. They ride in the column `extra`, so none is dropped."""
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def unknown_fields(raw: bytes, event: Event) -> dict[str, msgspec.Raw]:
+    """Top-level wire fields that the contract does not name, their JSON as it came.
+
+    They ride in the column `extra`, so none is dropped, and none is parsed: `1e999` is JSON, but no number of ours.
+    """
     known = wire_fields(type(event))
-    return {name: value for name, value in msgspec.json.decode(raw).items() if name not in known}
+    return {name: value for name, value in _FIELDS.decode(raw).items() if name not in known}
 
 
 _WIRE_FIELDS: dict[type, frozenset[str]] = {}
@@ -117,7 +132,12 @@ def identity(raw: bytes, event: Event) -> str:
     """The event's id: its own, else a hash of the event as the client sent it, so that a retry has the same."""
     if event.event_id:
         return event.event_id
-    sent = {name: value for name, value in msgspec.json.decode(raw).items() if name not in UNHASHED}
+    try:
+        fields = msgspec.json.decode(raw)
+    except msgspec.ValidationError:
+        # A number out of range, in a field that we do not know.
+        fields = _FIELDS.decode(raw)
+    sent = {name: value for name, value in fields.items() if name not in UNHASHED}
     return hashlib.blake2b(msgspec.json.encode(sent, order="sorted"), digest_size=16).hexdigest()
 
 
@@ -130,7 +150,10 @@ def occurred_at(event: Event, received_at: datetime) -> tuple[datetime, bool]:
     """
     at = event.timestamp
     if event.sent_at is not None and abs(received_at - event.sent_at) > MAX_SKEW:
-        at += received_at - event.sent_at
+        try:
+            at += received_at - event.sent_at
+        except OverflowError:  # before year 1 or after 9999
+            return received_at, True
     if received_at - MAX_PAST <= at <= received_at + MAX_FUTURE:
         return at.astimezone(UTC), False
     return received_at, True

@@ -37,4 +37,6 @@ def fact_of(raw: bytes, event: PlaybackEvent, received_ms: int) -> Fact:
     )
 
 
-_SHARED = tuple(name for name in Fact.__struct_fields__ if name in PlaybackEvent.__struct_fields__ and name != "event_id")
+_SHARED = tuple(
+    name for name in Fact.__struct_fields__ if name in PlaybackEvent.__struct_fields__ and name != "event_id"
+)

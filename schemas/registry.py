@@ -24,11 +24,12 @@ LIVE_QUALITY = Topic(
     cleanup_policy="compact,delete",
     retention_ms=2 * DAY_MS,
     timestamp_type="CreateTime",
-    config={"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.2"},
+    config={"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.2", "min.compaction.lag.ms": "3600000"},
 )
-"""Live numbers: key → absolute value, so that whoever joins late reads the same."""
+"""Live numbers: key → absolute value, so that whoever joins late reads the same. Of two values of a key the one with
+the higher `position` counts; the lag keeps it readable while a zombie may still write an older one."""
 
-DEAD_LETTERS = Topic(name="dead.letters", partitions=1, retention_ms=14 * DAY_MS, timestamp_type="CreateTime")
+DEAD_LETTER_TOPIC = Topic(name="dead.letters", partitions=1, retention_ms=14 * DAY_MS, timestamp_type="CreateTime")
 """Records that broke their contract, announced for alerting; the Delta table of the same name is the truth."""
 
 STREAM_STATE = Topic(
@@ -38,6 +39,6 @@ STREAM_STATE = Topic(
     timestamp_type="CreateTime",
     config={"min.compaction.lag.ms": "3600000", "max.message.bytes": "8388608", "segment.ms": "3600000"},
 )
-"""State of the stream worker. The lag keeps a bucket's newest record readable while a zombie may still write older ones."""
+"""State of the stream worker. The lag keeps a bucket's newest record while a zombie may still write older ones."""
 
-TOPICS: tuple[Topic, ...] = (*EVENT_TOPICS.values(), LIVE_QUALITY, DEAD_LETTERS, STREAM_STATE)
+TOPICS: tuple[Topic, ...] = (*EVENT_TOPICS.values(), LIVE_QUALITY, DEAD_LETTER_TOPIC, STREAM_STATE)

@@ -32,7 +32,7 @@ ENDED: Final = 8
 WATCHING = frozenset({PLAYING, STALLED})
 STATE_VERSION = 1
 RECENT_EVENTS = 32
-"""How many event ids a session remembers, to drop a client's retries in the live fold."""
+"""How many event ids a live session remembers, to drop a client's retries. Batch needs no window."""
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False):
@@ -140,7 +140,8 @@ class SessionState(msgspec.Struct, array_like=True):
     is_live: bool | None = None
     duration_ms: int | None = None
     extra: str | None = None
-    recent: list[str] = []
+    recent: bytes = b""
+    """Digests of the last event ids (live only)."""
 
     @property
     def watched_ms(self) -> int:
@@ -242,7 +243,14 @@ def _watch(state: SessionState, elapsed_ms: int) -> list[MinuteParts]:
 
 def _minute(state: SessionState, minute: int, parts: dict[str, int], bucket: int | None = None) -> MinuteParts:
     return MinuteParts(
-        minute * MINUTE_MS, state.content_id, state.country, state.device_type, state.cdn, state.app_version, parts, bucket
+        minute * MINUTE_MS,
+        state.content_id,
+        state.country,
+        state.device_type,
+        state.cdn,
+        state.app_version,
+        parts,
+        bucket,
     )
 
 
@@ -394,6 +402,16 @@ _TRANSITIONS = {
     "stop": _stop,
 }
 _KEEPS_SEEK = frozenset({"seek", "stall_start", "quality_change"})
+
+
+def is_repeat(state: SessionState, fact: Fact) -> bool:
+    """Whether a live session has just seen this event id; remembers it if not."""
+    digest = hashlib.blake2b(fact.event_id.encode(), digest_size=8).digest()
+    if digest in state.recent:
+        state.duplicate_event_count += 1
+        return True
+    state.recent = (state.recent + digest)[-8 * RECENT_EVENTS :]
+    return False
 
 
 def end_reason(state: SessionState, now_ms: int, timeout_ms: int) -> str:

@@ -17,11 +17,15 @@ class PlaybackEvent(Event, frozen=True, kw_only=True):
     """Fields that any playback event may carry."""
 
     content_id: Annotated[str, Meta(description="Title being played.")]
-    quality: Annotated[Literal["4K", "1080p", "720p"] | None, Meta(description="Rendition as shown to the viewer.")] = None
+    quality: Annotated[Literal["4K", "1080p", "720p"] | None, Meta(description="Rendition as shown to the viewer.")] = (
+        None
+    )
     position_ms: Annotated[Int | None, Meta(description="Playhead position in the content, ms.")] = None
     duration_ms: Annotated[Int | None, Meta(description="Length of the content, ms; absent when live.")] = None
     bitrate_kbps: Annotated[Int | None, Meta(description="Bitrate of the rendition that plays, kbit/s.")] = None
-    dropped_frames: Annotated[Int | None, Meta(description="Frames dropped since the session began (cumulative).")] = None
+    dropped_frames: Annotated[Int | None, Meta(description="Frames dropped since the session began (cumulative).")] = (
+        None
+    )
     cdn: Annotated[str | None, Meta(description="CDN that serves the media.")] = None
     connection_type: Annotated[str | None, Meta(description="wifi, ethernet, 4g, 5g, ...")] = None
     player_version: Annotated[str | None, Meta(description="Version of the player library.")] = None

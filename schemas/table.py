@@ -1,0 +1,143 @@
+"""What a table is: layer, grain, owner, columns, checks. Bronze and silver are Python, gold tables are SQL files.
+
+A gold table is `batch/gold/<name>.sql`: a header of comments, then the SELECT that makes it.
+
+    -- Viewing per title and day.
+    -- owner: content analytics
+    -- grain: play_date, content_id
+    -- partition: play_date
+    -- fail: unique(play_date, content_id)
+    -- fail: never(watched_ms < 0)
+    -- warn: rows(min=1)
+    SELECT ...,
+      sum(watched_ms) AS watched_ms,  -- watched time, ms
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from infra.errors import SettingsError
+
+Type = Literal["string", "long", "int", "double", "boolean", "timestamp", "date", "binary", "map", "longs", "minutes"]
+"""Logical column types; `map` is string → string, `longs` an array of long, `minutes` the parts of a session by minute.
+Timestamps are microseconds, UTC."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `doc` states meaning and unit."""
+
+    name: str
+    type: Type
+    doc: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition on the staged result. kind and arguments:
+
+    unique(a, b)            no two rows share these columns
+    not_null(a, b)          none of these columns is null
+    in_set(a, x, y, ...)    column a holds only these values (or null)
+    rows(min=n)             at least n rows
+    never(<SQL condition>)  no row satisfies the condition
+    """
+
+    severity: Literal["fail", "warn"]
+    kind: Literal["unique", "not_null", "in_set", "rows", "never"]
+    arguments: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}({', '.join(self.arguments)})"
+
+    @classmethod
+    def parse(cls, severity: str, text: str, where: str) -> Check:
+        """Read `unique(a, b)`. Raises SettingsError that names the file and shows the forms."""
+        match = re.fullmatch(r"(unique|not_null|in_set|rows|never)\((.*)\)", text.strip(), re.DOTALL)
+        if match is None or severity not in ("fail", "warn"):
+            forms = "unique(a, b), not_null(a), in_set(a, x, y), rows(min=n) or never(sql), after `fail:` or `warn:`"
+            msg = f"{where}: expected {forms}; got `{severity}: {text}`"
+            raise SettingsError(msg)
+        kind, inside = match[1], match[2]
+        arguments = (inside.strip(),) if kind == "never" else tuple(part.strip() for part in inside.split(","))
+        return cls(severity, kind, arguments)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of the lake. `partition_by` is a date column (or none); `columns` is empty where SQL decides them."""
+
+    layer: Literal["bronze", "silver", "gold"]
+    name: str
+    description: str
+    owner: str
+    grain: tuple[str, ...]
+    partition_by: str | None = None
+    columns: tuple[Column, ...] = ()
+    checks: tuple[Check, ...] = ()
+    sql: str = ""
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.layer}.{self.name}"
+
+    def path(self, lake_root: str) -> str:
+        """Where the Delta table lies."""
+        return f"{lake_root}/{self.layer}/{self.name}"
+
+    def staging_path(self, lake_root: str) -> str:
+        """Where its next content is staged and audited before anybody sees it."""
+        return f"{lake_root}/staging/{self.layer}/{self.name}"
+
+
+def fail(text: str) -> Check:
+    """A check that stops the publish."""
+    return Check.parse("fail", text, "a table of schemas/tables")
+
+
+def warn(text: str) -> Check:
+    """A check that is only reported."""
+    return Check.parse("warn", text, "a table of schemas/tables")
+
+
+def read_sql_table(path: Path) -> Table:
+    """The table that a file of `batch/gold/` defines. Raises SettingsError when its header is incomplete."""
+    text = path.read_text()
+    header = re.match(r"(?:--.*\n)*", text)
+    lines = [line[2:].strip() for line in (header[0] if header else "").splitlines()]
+    fields: dict[str, str] = {}
+    checks: list[Check] = []
+    description: list[str] = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon and name in ("owner", "grain", "partition"):
+            fields[name] = value.strip()
+        elif colon and name in ("fail", "warn"):
+            checks.append(Check.parse(name, value, path.name))
+        else:
+            description.append(line)
+    missing = {"owner", "grain"} - fields.keys()
+    if missing or not description:
+        msg = f"{path.name}: expected a header with a description, owner: and grain:; missing {sorted(missing)}"
+        raise SettingsError(msg)
+    return Table(
+        layer="gold",
+        name=path.stem,
+        description=" ".join(description),
+        owner=fields["owner"],
+        grain=tuple(part.strip() for part in fields["grain"].split(",")),
+        partition_by=fields.get("partition"),
+        columns=tuple(Column(name, "string", doc) for name, doc in _column_docs(text)),
+        checks=tuple(checks),
+        sql=text[len(header[0]) if header else 0 :],
+    )
+
+
+def _column_docs(text: str) -> list[tuple[str, str]]:
+    """Columns with a trailing comment: `sum(x) AS stall_ms,  -- time in stalls, ms`. Types are the query's own."""
+    return re.findall(r"(\w+),?\s+--\s+(.+)$", text, re.MULTILINE)
