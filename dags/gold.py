@@ -12,7 +12,7 @@ with DAG(
     "gold",
     description="Silver → staged gold: the days whose sessions changed",
     doc_md="""
-`playlake gold` recomputes the gold partitions of every day that silver has touched since the last publish, and
+`playlake stage gold` recomputes the gold partitions of every day that silver has touched since the last publish, and
 leaves them **staged** (`lake/staging/gold`). Published gold is unchanged until `quality` and `publish` have run.
 Several silver runs may come together in one run of this DAG; the days come from the Delta log, not from the events.
 """,
@@ -25,7 +25,7 @@ Several silver runs may come together in one run of this DAG; the days come from
 ):
     PlaylakeOperator(
         task_id="gold",
-        command="gold",
+        commands=[["stage", "gold"]],
         pool="gold",
         outlets=[GOLD_STAGED],
     )

@@ -1,6 +1,6 @@
-"""The one operator of all DAGs: run a `playlake` command as a child process, in its own interpreter.
+"""The one operator of all DAGs: run `playlake` commands as child processes, in their own interpreter.
 
-A DAG file says when and with which arguments; what happens is in the command, which runs the same by hand. Airflow
+A DAG file says when, and with which arguments; what happens is in the commands, which run the same by hand. Airflow
 lives in an environment of its own, so nothing of the platform is imported here. `PLAYLAKE_CLI` holds the path of the
 executable.
 """
@@ -28,8 +28,8 @@ Arguments = Callable[["Context"], list[str]]
 
 NOTHING_TO_DO = 99
 """Exit code of a command that found nothing new: the task is skipped, so it emits no asset and wakes nobody."""
-CHECK_FAILED = 1
-"""Exit code of `playlake quality` when the data is bad: trying again would find the same data."""
+CHECK_FAILED = ("quality", 1)
+"""The audit found bad data: trying again would find the same data, so the task fails at once."""
 
 DEFAULTS: dict[str, Any] = {
     "owner": "playlake",
@@ -47,33 +47,37 @@ _LAST_LINES = 30
 
 
 class PlaylakeOperator(BaseOperator):
-    """Run `playlake <command> <arguments>`; it fails when the command does, with the last lines of its output.
+    """Run `playlake` commands one after another; it fails when one does, with the last lines of its output.
 
-    final_codes: exit codes that a retry cannot cure, so the task fails at once.
+    Several commands in one task hold one slot of the pool from the first to the last, so that nobody else's stage comes
+    between a stage and its commit. A retry begins with the first.
+
+    commands:  argument vectors, without the executable.
+    arguments: what the run adds to the first of them.
     """
 
-    template_fields: Sequence[str] = ("command",)
+    template_fields: Sequence[str] = ("commands",)
     ui_color = "#dfeaf5"
 
-    def __init__(
-        self,
-        *,
-        command: str,
-        arguments: Arguments | None = None,
-        final_codes: frozenset[int] = frozenset(),
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, commands: Sequence[Sequence[str]], arguments: Arguments | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.command = command
+        self.commands = commands
         self.arguments = arguments
-        self.final_codes = final_codes
         self._child: subprocess.Popen[bytes] | None = None
+        self._is_killed = False
 
     def execute(self, context: Context) -> None:
-        argv = [_executable(), self.command, *(self.arguments(context) if self.arguments else [])]
-        self.log.info("running %s", " ".join(argv))
+        first, *others = self.commands
+        for command in ([*first, *(self.arguments(context) if self.arguments else [])], *others):
+            self._run(command)
+
+    def _run(self, command: Sequence[str]) -> None:
+        if self._is_killed:
+            msg = f"stopped before playlake {' '.join(command)}"
+            raise AirflowFailException(msg)
+        self.log.info("running playlake %s", " ".join(command))
         self._child = subprocess.Popen(
-            argv,
+            [_executable(), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -87,19 +91,21 @@ class PlaylakeOperator(BaseOperator):
             line = raw.decode(errors="backslashreplace").rstrip()
             last.append(line)
             self.log.info("%s", line)
-        self._judge(self._child.wait(), last)
+        self._judge(command, self._child.wait(), last)
 
-    def _judge(self, code: int, last: Sequence[str]) -> None:
+    def _judge(self, command: Sequence[str], code: int, last: Sequence[str]) -> None:
+        name = f"playlake {' '.join(command)}"
         if code == 0:
             return
         if code == NOTHING_TO_DO:
-            raise AirflowSkipException(last[-1] if last else f"playlake {self.command} had nothing to do")
+            raise AirflowSkipException(last[-1] if last else f"{name} had nothing to do")
         died = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        msg = "\n".join([f"playlake {self.command} {died}, expected 0; its last lines:", *last])
-        raise AirflowFailException(msg) if code in self.final_codes else AirflowException(msg)
+        msg = "\n".join([f"{name} {died}, expected 0; its last lines:", *last])
+        raise AirflowFailException(msg) if (command[0], code) == CHECK_FAILED else AirflowException(msg)
 
     def on_kill(self) -> None:
         """Marked failed, cleared, timed out or stopped: end the whole process group, politely first."""
+        self._is_killed = True
         child = self._child
         if child is None or child.poll() is not None:
             return

@@ -12,8 +12,9 @@ with DAG(
     "publish",
     description="Audited gold → what readers see",
     doc_md="""
-`playlake publish` replaces gold by the audited stage, one commit a table, builds the immutable DuckDB files from the
-published versions, and swaps them together by rename. SQL, dashboard and reports change then, and not before.
+`playlake publish` replaces gold by the audited stage, one commit a table; `playlake warehouse-build` builds the
+immutable DuckDB file from the published versions and swaps it by rename. SQL, dashboard and reports change then, and
+not before.
 """,
     schedule=[GOLD_AUDITED],
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
@@ -24,7 +25,8 @@ published versions, and swaps them together by rename. SQL, dashboard and report
 ):
     PlaylakeOperator(
         task_id="publish",
-        command="publish",
+        # Gold may have been staged anew since its audit; within one slot the audit is of what gets published.
+        commands=[["quality", "gold", "--if-needed"], ["publish"], ["warehouse-build"]],
         pool="gold",
         outlets=[WAREHOUSE],
     )

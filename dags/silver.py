@@ -43,9 +43,9 @@ with DAG(
     "silver",
     description="Bronze → silver: de-duplicated events and viewing sessions",
     doc_md=f"""
-Every {EVERY_MINUTES} minutes `playlake silver` takes what the bronze sink has committed since the last success,
-recomputes the sessions it touches, and replaces exactly those. With nothing new the task is **skipped**, and nothing
-downstream wakes.
+Every {EVERY_MINUTES} minutes: `playlake stage silver` takes what the bronze sink has committed since the last success
+and recomputes the sessions it touches; `playlake quality silver` audits that; `playlake commit silver` replaces exactly
+those rows. With nothing new the task is **skipped**, and nothing downstream wakes.
 
 **To restate a range of dates** (a definition has changed, bronze was mended):
 - *Trigger → Backfill* makes one run for each {EVERY_MINUTES} minutes of the range; each restates the days it lies in;
@@ -67,8 +67,9 @@ Gold, quality and publish follow by themselves.
 ):
     PlaylakeOperator(
         task_id="silver",
-        command="silver",
+        # One task, one slot: a backfill's runs are counted apart from max_active_runs, and must not come in between.
+        commands=[["stage", "silver"], ["quality", "silver"], ["commit", "silver"]],
         arguments=dates,
-        pool="silver",  # one slot: the runs of a backfill are counted apart from max_active_runs
+        pool="silver",
         outlets=[SILVER],
     )
