@@ -1,0 +1,201 @@
+"""Reads the numbers of one second from the warehouse: the live file of this second, the published file of this publish.
+
+What can change only with a minute or a publish is asked once for it and kept; what changes every second is asked then.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import duckdb
+import msgspec
+
+from warehouse import attach, publication
+from warehouse.dashboard import questions
+from warehouse.dashboard.payload import Cohort, History, Series, Tile, Title
+
+WINDOW_MINUTES = 5
+"""Whole minutes, beside the running one, that ratios, titles and cohorts look back."""
+TOP_TITLES = 8
+TOP_COUNTRIES = 8
+MAX_HISTORY_S = 8 * 86_400
+_MEMORY_BYTES = 256_000_000
+_HISTORIES_KEPT = 64
+_EARLIER = {"hour_ago": 3_600, "day_ago": 86_400, "week_ago": 7 * 86_400}
+_HEADLINES = get_args(get_type_hints(Tile)["metric"])
+
+Row = dict[str, Any]
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was read in one second."""
+
+    publish_id: str | None
+    published_at: int | None
+    cutover_minute: int | None
+    now: Row
+    live_from: int | None = None
+    window_minutes: int = WINDOW_MINUTES
+    tiles: list[Tile] = []
+    minutes: Series = msgspec.field(default_factory=lambda: series([]))
+    titles: list[Title] = []
+    cohorts: list[Cohort] = []
+
+
+class Board:
+    """One connection over both files. Not thread-safe: the hub asks one question at a time."""
+
+    def __init__(self, folder: Path, settled_s: int) -> None:
+        """`folder`: the warehouse's; `settled_s`: age after which a live minute no longer changes."""
+        self._folder = folder
+        self._settled_s = settled_s
+        self._published: Path | None = None
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._minutes: dict[int, Row] = {}
+        self._minutes_asked: tuple[object, ...] = ()
+        self._earlier: dict[str, Row] = {}
+        self._earlier_asked: tuple[object, ...] = ()
+        self._histories: dict[tuple[str | None, int, int], History] = {}
+
+    def read(self) -> Reading:
+        """The numbers as the files hold them now."""
+        self._refresh()
+        fresh = self._one(questions.FRESH)
+        now = self._one(questions.NOW)
+        at_ms: int | None = now["newest_at"]
+        if at_ms is None:
+            return Reading(**fresh, now=now)
+        return Reading(
+            **fresh,
+            now=now,
+            live_from=self._live_from(fresh["cutover_minute"]),
+            tiles=self._tiles(at_ms, now, fresh["publish_id"]),
+            minutes=self._live_minutes(at_ms, fresh["cutover_minute"]),
+            titles=self._titles(at_ms),
+            cohorts=self._cohorts(at_ms),
+        )
+
+    def history(self, start: int, stop: int) -> History:
+        """Published minutes in [start, stop), kept until the next publish."""
+        self._refresh()
+        fresh = self._one(questions.FRESH)
+        key = (fresh["publish_id"], start, stop)
+        if key not in self._histories:
+            cutover = fresh["cutover_minute"]
+            upto = stop if cutover is None else min(stop, cutover)
+            rows = self._ask(questions.PUBLISHED_MINUTES, start=stamp(start), stop=stamp(upto))
+            if len(self._histories) >= _HISTORIES_KEPT:
+                self._histories.pop(next(iter(self._histories)))
+            self._histories[key] = History(**fresh, minutes=series(rows))
+        return self._histories[key]
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _refresh(self) -> None:
+        """Attach the files of now: live is another file every second, the published one after a publish."""
+        record = publication.current(self._folder)
+        published = None if record is None else record.file(self._folder)
+        live = publication.live_file(self._folder)
+        if self._connection is None or published != self._published:
+            self.close()
+            connection = attach.connect(_MEMORY_BYTES)
+            attach.attach_published(connection, published)
+            attach.attach_live(connection, live)
+            attach.define_views(connection)
+            self._connection, self._published = connection, published
+            self._histories.clear()
+        else:
+            self._connection.execute("DETACH live")
+            attach.attach_live(self._connection, live)
+
+    def _live_from(self, cutover: int | None) -> int | None:
+        """First minute that live holds whole: after the gap, where there is one."""
+        held = self._one(questions.HELD)
+        known = [minute for minute in (held["gap_to"], held["kept_from"], cutover) if minute is not None]
+        return max(known) if known else held["first"]
+
+    def _live_minutes(self, at_ms: int, cutover: int | None) -> Series:
+        minute = at_ms // 60_000 * 60
+        asked = (minute, cutover, self._published)
+        whole = asked != self._minutes_asked
+        start = 0 if whole else minute - self._settled_s
+        rows = self._ask(questions.LIVE_MINUTES, start=stamp(max(start, cutover or 0)), at=stamp(minute))
+        fresh = {row["minute"]: row for row in rows}
+        self._minutes = fresh if whole else {**{m: r for m, r in self._minutes.items() if m < start}, **fresh}
+        self._minutes_asked = asked
+        return series(list(self._minutes.values()))
+
+    def _tiles(self, at_ms: int, now: Row, publish_id: str | None) -> list[Tile]:
+        minute = at_ms // 60_000 * 60
+        asked = (minute, publish_id)
+        if asked != self._earlier_asked:
+            self._earlier = {name: self._headlines(minute - 60 - back) for name, back in _EARLIER.items()}
+            self._earlier_asked = asked
+        current = self._headlines(minute - 60, running=minute) | {"concurrent_viewers": now["concurrent"]}
+        return [
+            Tile(
+                metric=metric,
+                value=current.get(metric),
+                **{name: row.get(metric) for name, row in self._earlier.items()},
+            )
+            for metric in _HEADLINES
+        ]
+
+    def _headlines(self, minute: int, running: int | None = None) -> Row:
+        """The headline numbers at the end of this minute; ratios also take in the running one."""
+        start = minute - (WINDOW_MINUTES - 1) * 60
+        return self._one(
+            questions.HEADLINES,
+            start=stamp(start),
+            stop=stamp(minute if running is None else running),
+            minute=stamp(minute),
+        )
+
+    def _titles(self, at_ms: int) -> list[Title]:
+        start, minutes = stretch(at_ms)
+        before = start - WINDOW_MINUTES * 60
+        rows = self._ask(
+            questions.TITLES,
+            before=stamp(before), start=stamp(start), at=stamp(at_ms / 1000), minutes=minutes,
+            minutes_before=float(WINDOW_MINUTES), top=TOP_TITLES,
+        )  # fmt: skip
+        return [Title(**row) for row in rows]
+
+    def _cohorts(self, at_ms: int) -> list[Cohort]:
+        start, minutes = stretch(at_ms)
+        rows = self._ask(
+            questions.COHORTS, start=stamp(start), at=stamp(at_ms / 1000), minutes=minutes, top=TOP_COUNTRIES
+        )
+        return [Cohort(**row) for row in rows]
+
+    def _ask(self, question: str, **values: object) -> list[Row]:
+        assert self._connection is not None
+        cursor = self._connection.execute(question, values or None)
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _one(self, question: str, **values: object) -> Row:
+        rows = self._ask(question, **values)
+        return rows[0] if rows else {}
+
+
+def stretch(at_ms: int) -> tuple[int, float]:
+    """The last whole minutes and the running one: their start, and their length in minutes."""
+    start = at_ms // 60_000 * 60 - WINDOW_MINUTES * 60
+    return start, (at_ms / 1000 - start) / 60
+
+
+def series(rows: list[Row]) -> Series:
+    """Rows as columns."""
+    return Series(**{name: [row[name] for row in rows] for name in Series.__struct_fields__})
+
+
+def stamp(seconds: float) -> datetime:
+    """Seconds of epoch as DuckDB wants them."""
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,102 @@
+"""What the dashboard asks. Every ratio and quantile is a macro of `warehouse/metrics.sql`, called here, made nowhere.
+
+`live.quality_minute` holds the live minutes, `metrics.quality_minute` history and live joined at the cut-over minute.
+The clock of every question is `$at`, the newest stamp of the live state: a standing state gives the same answer twice.
+"""
+
+from __future__ import annotations
+
+_MEASURES = """
+    epoch(minute)::BIGINT                              AS minute,
+    average_viewers(watched_ms, 1)                     AS viewers,
+    sum(plays)::BIGINT                                 AS plays,
+    startup_quantile_ms(startup_histogram, 0.5)        AS startup_p50_ms,
+    startup_quantile_ms(startup_histogram, 0.95)       AS startup_p95_ms,
+    stalled_share(stall_ms, watched_ms)                AS stalled_share,
+    start_failure_rate(start_failures, plays)          AS start_failure_rate,
+    sum(start_failures)::BIGINT                        AS start_failures"""
+
+LIVE_MINUTES = f"""
+SELECT {_MEASURES}
+FROM live.quality_minute
+WHERE rollup = 'total' AND minute BETWEEN $start AND $at
+GROUP BY minute ORDER BY minute
+"""
+
+PUBLISHED_MINUTES = f"""
+SELECT {_MEASURES}
+FROM gold.quality_minute
+WHERE rollup = 'total' AND minute >= $start AND minute < $stop
+GROUP BY minute ORDER BY minute
+"""
+
+# The headline numbers as they stood at the end of a stretch: the counts of one full minute, the ratios of the stretch.
+HEADLINES = """
+SELECT
+    average_viewers(CASE WHEN minute = $minute THEN watched_ms ELSE 0 END, 1)   AS concurrent_viewers,
+    sum(CASE WHEN minute = $minute THEN plays ELSE 0 END)::BIGINT               AS plays_per_minute,
+    startup_quantile_ms(startup_histogram, 0.5)                                 AS startup_p50_ms,
+    startup_quantile_ms(startup_histogram, 0.95)                                AS startup_p95_ms,
+    stalled_share(stall_ms, watched_ms)                                         AS stalled_share,
+    start_failure_rate(start_failures, plays)                                   AS start_failure_rate
+FROM metrics.quality_minute
+WHERE rollup = 'total' AND minute BETWEEN $start AND $stop
+HAVING count(*) > 0
+"""
+
+TITLES = """
+WITH stretch AS (
+    SELECT * REPLACE (coalesce(content_id, '') AS content_id), minute >= $start AS is_recent FROM live.quality_minute
+    WHERE rollup = 'title' AND minute BETWEEN $before AND $at
+),
+recent AS (
+    SELECT content_id, average_viewers(watched_ms, $minutes) AS viewers, sum(plays)::BIGINT AS plays,
+           stalled_share(stall_ms, watched_ms) AS stalled_share
+    FROM stretch WHERE is_recent GROUP BY content_id
+),
+earlier AS (
+    SELECT content_id, average_viewers(watched_ms, $minutes_before) AS viewers FROM stretch WHERE NOT is_recent
+    GROUP BY content_id
+)
+SELECT content_id, recent.viewers, recent.plays, recent.stalled_share,
+       recent.viewers - coalesce(earlier.viewers, 0) AS change
+FROM recent LEFT JOIN earlier USING (content_id)
+ORDER BY recent.viewers DESC, recent.plays DESC, content_id LIMIT $top
+"""
+
+COHORTS = """
+WITH stretch AS (
+    SELECT * REPLACE (coalesce(country, '') AS country, coalesce(device_type, '') AS device_type)
+    FROM live.quality_minute WHERE rollup = 'country_device' AND minute BETWEEN $start AND $at
+),
+countries AS (
+    SELECT country, average_viewers(watched_ms, $minutes) AS viewers, stalled_share(stall_ms, watched_ms) AS share
+    FROM stretch GROUP BY country ORDER BY viewers DESC, country LIMIT $top
+)
+SELECT country, device_type, average_viewers(watched_ms, $minutes) AS viewers, sum(plays)::BIGINT AS plays,
+       stalled_share(stall_ms, watched_ms) AS stalled_share
+FROM stretch JOIN countries USING (country)
+GROUP BY country, device_type, countries.share
+ORDER BY countries.share DESC NULLS LAST, country, device_type
+"""
+
+NOW = """
+SELECT count(*) AS partitions, epoch_ms(max(received_at)) AS newest_at, epoch_ms(min(received_at)) AS oldest_at,
+       sum(concurrent)::BIGINT AS concurrent, sum(open_sessions)::BIGINT AS open_sessions,
+       sum(events)::BIGINT AS events,
+       sum(late)::BIGINT AS late, sum(duplicates)::BIGINT AS duplicates, sum(rejected)::BIGINT AS rejected
+FROM live.now
+"""
+
+# What live holds whole: from where on, and after which gap.
+HELD = """
+SELECT (SELECT epoch(max(gap_to))::BIGINT FROM live.meta) AS gap_to,
+       (SELECT epoch(max(kept_from))::BIGINT FROM live.meta) AS kept_from,
+       (SELECT epoch(min(minute))::BIGINT FROM live.quality_minute) AS first
+"""
+
+FRESH = """
+SELECT (SELECT publish_id FROM metrics.freshness) AS publish_id,
+       (SELECT epoch_ms(published_at) FROM metrics.freshness) AS published_at,
+       (SELECT epoch(minute)::BIGINT FROM metrics.cutover WHERE isfinite(minute)) AS cutover_minute
+"""

@@ -1,0 +1,33 @@
+/** The frame around every page: header above, the page that the address names below. */
+
+import { render } from "preact";
+import { start } from "./data/store";
+import { Header } from "./parts/header";
+import { Now } from "./pages/now";
+import { followSystemTheme } from "./theme";
+
+export interface Page {
+  readonly path: string;
+  readonly title: string;
+  readonly view: () => preact.JSX.Element;
+}
+
+/** A new page is a file in pages/ and a line here. */
+const PAGES: readonly [Page, ...Page[]] = [{ path: "/", title: "Now", view: Now }];
+
+function App() {
+  const page = PAGES.find(({ path }) => path === location.pathname) ?? PAGES[0];
+  return (
+    <>
+      <Header pages={PAGES} current={page} />
+      <page.view />
+    </>
+  );
+}
+
+const root = document.getElementById("app");
+if (root) {
+  followSystemTheme();
+  start();
+  render(<App />, root);
+}

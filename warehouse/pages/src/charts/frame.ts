@@ -1,0 +1,154 @@
+/** What both big charts have in common: two grids over one time axis, history and live told apart at the cut-over. */
+
+import type { EChartsCoreOption } from "echarts/core";
+import { type Figure, NOTHING, together } from "../format";
+import type { Row } from "../data/series";
+import { DAY } from "../data/store";
+
+export type Colour = (name: string) => string;
+export type Point = readonly [ms: number, value: number | null];
+
+export interface Frame {
+  readonly rows: readonly Row[];
+  readonly before: readonly Row[];
+  /** First and last moment shown, ms. */
+  readonly from: number;
+  readonly to: number;
+  readonly now: number;
+  readonly cutover: number | null;
+  readonly publishedAt: number | null;
+  readonly colour: Colour;
+  /** Pixels of one rem: canvases know no rem. */
+  readonly rem: number;
+}
+
+export interface Grid {
+  readonly name: string;
+  readonly format: (value: number) => Figure;
+  readonly max?: number;
+  readonly minInterval?: number;
+}
+
+export interface Line {
+  readonly grid: 0 | 1;
+  readonly name: string;
+  readonly series: Record<string, unknown>;
+  readonly format: (value: number | null) => Figure;
+}
+
+export const points = (rows: readonly Row[], pick: (row: Row) => number | null): Point[] =>
+  rows.map((row) => [row.minute * 1_000, pick(row)]);
+
+/** Yesterday's minutes, moved to today. */
+export const shifted = (rows: readonly Row[], pick: (row: Row) => number | null): Point[] =>
+  rows.map((row) => [(row.minute + DAY) * 1_000, pick(row)]);
+
+export function option(frame: Frame, grids: readonly [Grid, Grid], lines: readonly Line[]): EChartsCoreOption {
+  const { colour, rem } = frame;
+  const text = { color: colour("muted"), fontFamily: "Inter Variable, sans-serif", fontSize: 0.72 * rem };
+  const axis = (index: 0 | 1) => ({
+    gridIndex: index,
+    type: "value" as const,
+    name: grids[index].name,
+    nameLocation: "end" as const,
+    nameGap: 0.35 * rem,
+    nameTextStyle: { ...text, align: "left" as const },
+    splitNumber: index === 0 ? 4 : 2,
+    min: 0,
+    minInterval: grids[index].minInterval ?? 0,
+    max: (range: { max: number }) => Math.max(range.max * 1.08, grids[index].max ?? 0) || null,
+    axisLabel: { ...text, showMaxLabel: false, formatter: (value: number) => together(grids[index].format(value)) },
+    splitLine: { lineStyle: { color: colour("line") } },
+  });
+  const time = (index: 0 | 1) => ({
+    gridIndex: index,
+    type: "time" as const,
+    min: frame.from,
+    max: frame.to,
+    splitNumber: 6,
+    axisLine: { lineStyle: { color: colour("line-strong") } },
+    axisTick: { show: false },
+    axisLabel: { ...text, show: index === 1, hideOverlap: true, formatter: "{HH}:{mm}" },
+    splitLine: { show: false },
+    axisPointer: { show: true, label: { show: false }, lineStyle: { color: colour("muted"), type: "solid" as const } },
+  });
+  return {
+    textStyle: text,
+    axisPointer: { link: [{ xAxisIndex: "all" }] },
+    grid: [
+      { left: 3.4 * rem, right: 1.2 * rem, top: 1.5 * rem, bottom: "37%" },
+      { left: 3.4 * rem, right: 1.2 * rem, top: "73%", bottom: 1.5 * rem },
+    ],
+    xAxis: [time(0), time(1)],
+    yAxis: [axis(0), axis(1)],
+    tooltip: {
+      trigger: "axis",
+      confine: true,
+      backgroundColor: colour("raised"),
+      borderColor: colour("line-strong"),
+      textStyle: { ...text, color: colour("text") },
+      formatter: (params: unknown) => tooltip(frame, lines, params),
+    },
+    series: [...background(frame), ...lines.map(({ grid, name, series }) => place(grid, { id: name, name, ...series }))],
+  };
+}
+
+function place(grid: 0 | 1, series: Record<string, unknown>): Record<string, unknown> {
+  return { xAxisIndex: grid, yAxisIndex: grid, showSymbol: false, ...series };
+}
+
+/** Tints the live part of both grids and names both sides of the cut-over. */
+function background({ cutover, from, to, colour, rem, now }: Frame): Record<string, unknown>[] {
+  const edge = Math.max(cutover ?? from, from);
+  const label = { show: true, position: "insideTop" as const, distance: 4, color: colour("muted"), fontSize: 0.68 * rem };
+  const side = (name: string, start: number, end: number, shade: string, named: boolean) => [
+    { xAxis: start, name, itemStyle: { color: shade }, label: { ...label, show: named && wide(start, end) } },
+    { xAxis: end },
+  ];
+  const wide = (start: number, end: number) => end - start > (to - from) * 0.07;
+  return ([0, 1] as const).map((grid) =>
+    place(grid, {
+      id: `background ${grid}`,
+      type: "line",
+      data: [],
+      silent: true,
+      tooltip: { show: false },
+      markArea: {
+        silent: true,
+        data: [
+          ...(edge > from ? [side("history, audited", from, edge, "transparent", grid === 0)] : []),
+          side("live", edge, Math.min(now, to), colour("live-tint"), grid === 0),
+        ],
+      },
+      markLine: {
+        silent: true,
+        symbol: "none",
+        label: { show: false },
+        data: edge > from ? [{ xAxis: edge, lineStyle: { color: colour("muted"), type: "dashed", width: 1 } }] : [],
+      },
+    }),
+  );
+}
+
+interface Hovered {
+  readonly seriesId?: string;
+  readonly marker?: string;
+  readonly axisValue?: number;
+  readonly value?: unknown;
+}
+
+function tooltip(frame: Frame, lines: readonly Line[], params: unknown): string {
+  const hovered = (Array.isArray(params) ? params : [params]) as Hovered[];
+  const at = hovered[0]?.axisValue;
+  if (at === undefined) return "";
+  const origin = frame.cutover !== null && at < frame.cutover ? "history, audited" : "live";
+  const shown = lines.flatMap((line) => {
+    const hit = hovered.find(({ seriesId }) => seriesId === line.name);
+    if (!hit) return [];
+    const value = Array.isArray(hit.value) ? (hit.value[1] as number | null) : null;
+    const figure = value === null ? NOTHING : together(line.format(value));
+    return [`<tr><td>${hit.marker ?? ""}${line.name}</td><td class="number">${figure}</td></tr>`];
+  });
+  const clock = new Date(at).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  return `<table class="tip"><caption>${clock} · ${origin}</caption>${shown.join("")}</table>`;
+}

@@ -1,0 +1,57 @@
+/** The one connection to `/v1/live`: reconnects by itself and hands out whole messages (changed minutes merged in). */
+
+import type { Live } from "./protocol";
+import { merge } from "./series";
+
+export interface Arrival {
+  readonly live: Live;
+  /** When it arrived, on this machine's clock. */
+  readonly arrivedAt: number;
+}
+
+const QUIET_MS = 8_000;
+const RETRY_MS = 1_000;
+
+export class Feed {
+  #source: EventSource | null = null;
+  #last: Arrival | null = null;
+  #watchdog: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly url: string,
+    private readonly onArrival: (arrival: Arrival) => void,
+  ) {}
+
+  get last(): Arrival | null {
+    return this.#last;
+  }
+
+  open(): void {
+    this.#source?.close();
+    const source = new EventSource(this.url);
+    this.#source = source;
+    source.onmessage = (event: MessageEvent<string>) => this.#take(JSON.parse(event.data) as Live);
+    // A refused connection ends an EventSource for good; a half-open one stays silent for ever. Neither may.
+    source.onerror = () => this.#watch(RETRY_MS);
+    this.#watch(QUIET_MS);
+  }
+
+  close(): void {
+    clearTimeout(this.#watchdog);
+    this.#source?.close();
+    this.#source = null;
+  }
+
+  #watch(ms: number): void {
+    clearTimeout(this.#watchdog);
+    this.#watchdog = setTimeout(() => this.open(), ms);
+  }
+
+  #take(live: Live): void {
+    this.#watch(QUIET_MS);
+    const known = this.#last?.live;
+    const minutes = live.kind === "update" && known ? merge(known.minutes, live.minutes, live.live_from ?? 0) : live.minutes;
+    this.#last = { live: { ...live, kind: "snapshot", minutes }, arrivedAt: Date.now() };
+    this.onArrival(this.#last);
+  }
+}

@@ -1,0 +1,51 @@
+/** Numbers as text, each with its unit. The browser only formats: what a number means is defined by the server's SQL. */
+
+export interface Figure {
+  readonly text: string;
+  readonly unit: string;
+}
+
+export const NOTHING = "–";
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+
+export function count(value: number | null | undefined, unit = ""): Figure {
+  if (value == null) return { text: NOTHING, unit: "" };
+  return { text: Math.abs(value) < 1e6 ? whole.format(value) : short.format(value), unit };
+}
+
+/** One decimal below ten, so that a trickle does not read as nothing. */
+export function rate(value: number | null | undefined, unit: string): Figure {
+  if (value == null) return { text: NOTHING, unit: "" };
+  return value > 0 && value < 10 ? { text: value.toFixed(1), unit } : count(value, unit);
+}
+
+export function millis(value: number | null | undefined): Figure {
+  if (value == null) return { text: NOTHING, unit: "" };
+  return value < 1_000 ? { text: whole.format(value), unit: "ms" } : { text: (value / 1_000).toFixed(2), unit: "s" };
+}
+
+export function share(value: number | null | undefined): Figure {
+  if (value == null) return { text: NOTHING, unit: "" };
+  const percent = value * 100;
+  return { text: percent.toFixed(percent < 10 ? 2 : 1), unit: "%" };
+}
+
+export function age(ms: number): string {
+  const seconds = Math.max(0, ms) / 1_000;
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3_600)} h`;
+  return `${Math.floor(seconds / 86_400)} days`;
+}
+
+export function together({ text, unit }: Figure): string {
+  return unit === "" ? text : `${text}\u202f${unit}`;
+}
+
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const clockSeconds = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+export const time = (ms: number): string => clock.format(ms);
+export const timeSeconds = (ms: number): string => clockSeconds.format(ms);

@@ -1,0 +1,65 @@
+/** Country × device: the share of watched time spent stalled, so that the worst cell is found at a glance. */
+
+import type { Cohort } from "../data/protocol";
+import { count, share } from "../format";
+import { LOOKS } from "../metrics";
+
+/** Fewer plays than this say little; such cells are drawn pale. */
+const FEW = 20;
+const UNKNOWN = "unknown";
+
+export function Cohorts({ cohorts, window }: { readonly cohorts: readonly Cohort[]; readonly window: number }) {
+  const countries = [...new Set(cohorts.map((cohort) => cohort.country))];
+  const devices = [...new Set(cohorts.map((cohort) => cohort.device_type))].sort();
+  const cell = new Map(cohorts.map((cohort) => [`${cohort.country} ${cohort.device_type}`, cohort]));
+  return (
+    <section class="panel cohorts">
+      <h2>
+        Stalled share, country × device <small>last {window} min, worst first</small>
+      </h2>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Country</th>
+            {devices.map((device) => (
+              <th scope="col">{(device || UNKNOWN).replaceAll("_", " ")}</th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {countries.map((country) => (
+            <tr key={country}>
+              <th scope="row">{country || UNKNOWN}</th>
+              {devices.map((device) => (
+                <Cell cohort={cell.get(`${country} ${device}`)} />
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {cohorts.length === 0 && <p class="note">Nothing was watched in the last {window} minutes.</p>}
+    </section>
+  );
+}
+
+/** From half of what is worth a look to what is bad: a colour means the same on every screen and every day. */
+function warmth(value: number): number {
+  const { warn = 0, bad = 1 } = LOOKS.stalled_share;
+  return Math.max(0, Math.min(1, (value - warn / 2) / (bad - warn / 2)));
+}
+
+function Cell({ cohort }: { readonly cohort: Cohort | undefined }) {
+  if (cohort === undefined) return <td class="none" />;
+  const value = cohort.stalled_share;
+  const heat = Math.round(warmth(value ?? 0) * 100);
+  const id = `cohort.${cohort.country}.${cohort.device_type}.stalled_share`;
+  const title = `${count(cohort.viewers, "viewers").text} viewers, ${count(cohort.plays).text} plays`;
+  return (
+    <td class={cohort.plays < FEW ? "few" : ""} style={{ "--heat": `${heat}%` }} title={title}>
+      <span class="number" data-testid={id} data-value={value ?? ""}>
+        {share(value).text}
+        {value !== null && <small>{"\u202f%"}</small>}
+      </span>
+    </td>
+  );
+}
