@@ -2,6 +2,7 @@
 
     pool.py      the parent's side: warm children, limits from outside, answers
     worker.py    the child's side: attach, lock, run one statement, answer, exit
+    frames.py    what the two say to each other
     gate.py      which statements are let through
     confine.py   what the operating system forbids the child
 

@@ -74,7 +74,7 @@ def _objection_in_tree(connection: DuckDBPyConnection, sql: str) -> str | None:
     row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
     tree: dict[str, Any] = json.loads(row[0] if row else "null")
     if tree["error"]:
-        return f"{tree['error_message'].rstrip('!')}; {_HINT}"
+        return f"this statement is none that can be checked; {_HINT}"
     for node in _nodes(tree):
         if node.get("type") == "TABLE_FUNCTION":
             name = str(node["function"].get("function_name", "")).lower()

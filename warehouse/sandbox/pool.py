@@ -28,7 +28,7 @@ import pyarrow as pa
 from infra.errors import QueryError
 from infra.settings import ROOT, Settings
 from warehouse import publication
-from warehouse.sandbox.worker import CONTROL_BYTES, HEAD, Birth, End, Failure, Query, send
+from warehouse.sandbox.frames import CONTROL_BYTES, HEAD, QUERY_BYTES, Birth, End, Failure, Query, send
 
 GRACE_S = 1.0
 """Between the interrupt, which DuckDB looks at between vectors, and SIGKILL."""
@@ -174,7 +174,7 @@ class _Zygote:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "warehouse.sandbox.worker", str(theirs.fileno())],
+                [sys.executable, "-m", "warehouse.sandbox", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -235,8 +235,12 @@ class _Child:
         """Send the query, watch the process, collect the answer."""
         started = time.monotonic()
         pieces: list[bytes] = []
+        content = msgspec.json.encode(query)
+        if len(content) > QUERY_BYTES:
+            msg = f"the query and its parameters may have {QUERY_BYTES:,} bytes, got {len(content):,}"
+            raise QueryError(msg, "refused")
         with contextlib.suppress(BrokenPipeError):
-            send(self._line, b"Q", msgspec.json.encode(query))
+            send(self._line, b"Q", content)
         while True:
             elapsed = time.monotonic() - started
             if elapsed > query.timeout_s + GRACE_S:

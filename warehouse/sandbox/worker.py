@@ -1,12 +1,8 @@
-"""The child's side of the sandbox: `python -m warehouse.sandbox.worker <fd>` is the zygote that children fork from.
+"""The child's side of the sandbox: first the zygote, then the children that fork from it.
 
 The zygote imports DuckDB and Arrow once and does nothing else; each fork request brings one socket. A child opens the
 published file, says that it is ready, waits for one query, attaches the live file (so that it is fresh), locks DuckDB,
 gives up the file system, answers on its socket and exits. Nothing survives from one query to the next.
-
-Frames on a child's socket: kind (1 byte), length (8 bytes, big endian), content.
-    parent → child   Q  one Query, as JSON
-    child → parent   R  ready    D  a piece of an Arrow IPC stream    E  one End, as JSON    X  one Failure, as JSON
 """
 
 from __future__ import annotations
@@ -16,8 +12,6 @@ import io
 import os
 import signal
 import socket
-import struct
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -29,44 +23,9 @@ import pyarrow as pa
 from infra.errors import QueryError
 from warehouse import attach
 from warehouse.sandbox import confine, gate
+from warehouse.sandbox.frames import CONTROL_BYTES, QUERY_BYTES, Birth, End, Failure, Query, receive, send
 
-HEAD = struct.Struct(">cQ")
 BATCH_ROWS = 8192
-CONTROL_BYTES = 65_536
-
-
-class Birth(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child needs before its query comes. `published`: path of the file, or None before the first publish."""
-
-    published: str | None
-    memory_bytes: int
-    timeout_s: float
-
-
-class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """One user's statement and its limits. `live`: path of the live file, or None."""
-
-    sql: str
-    parameters: list[Any] | dict[str, Any] | None
-    live: str | None
-    timeout_s: float
-    max_rows: int
-    max_bytes: int
-
-
-class End(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer is complete."""
-
-    rows: int
-    truncated: bool
-    landlock: bool
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """There is no answer. `reason` as in QueryError."""
-
-    reason: str
-    message: str
 
 
 def zygote(control: socket.socket) -> None:
@@ -113,7 +72,7 @@ def _serve(line: socket.socket, birth: Birth) -> None:
     attach.attach_published(connection, Path(birth.published) if birth.published else None)
     _warm(connection)
     send(line, b"R", b"")
-    kind, content = receive(line, CONTROL_BYTES * 1024)
+    kind, content = receive(line, QUERY_BYTES)
     if kind != b"Q":
         return
     query = msgspec.json.decode(content, type=Query)
@@ -192,37 +151,3 @@ def _send_failure(line: socket.socket, error: BaseException) -> None:
         send(line, b"X", msgspec.json.encode(failure))
     except OSError:
         return  # the parent has hung up; there is nobody to tell
-
-
-def send(line: socket.socket, kind: bytes, content: bytes | memoryview) -> None:
-    """One frame."""
-    line.sendall(HEAD.pack(kind, len(content)))
-    line.sendall(content)
-
-
-def receive(line: socket.socket, max_bytes: int) -> tuple[bytes, bytearray]:
-    """One frame; kind is empty at the end of the stream. Raises ValueError for a longer frame than `max_bytes`."""
-    head = _exactly(line, HEAD.size)
-    if len(head) < HEAD.size:
-        return b"", bytearray()
-    kind, length = HEAD.unpack(head)
-    if length > max_bytes:
-        msg = f"a frame of at most {max_bytes} bytes was expected, got {length}"
-        raise ValueError(msg)
-    content = _exactly(line, length)
-    return (kind, content) if len(content) == length else (b"", bytearray())
-
-
-def _exactly(line: socket.socket, length: int) -> bytearray:
-    content = bytearray(length)
-    view, got = memoryview(content), 0
-    while got < length:
-        count = line.recv_into(view[got:])
-        if count == 0:
-            return content[:got]
-        got += count
-    return content
-
-
-if __name__ == "__main__":
-    zygote(socket.socket(fileno=int(sys.argv[1])))

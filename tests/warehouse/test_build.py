@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from infra.errors import LakeDamaged, SetupError
+from tests.warehouse.lake import NOON, QUALITY_SCHEMA, Lake, quality_row
+from warehouse import build, publication
+
+
+def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection.execute(sql).fetchall()
+
+
+def current_file(lake: Lake) -> Path:
+    record = publication.current(lake.settings.warehouse)
+    assert record is not None
+    return record.file(lake.settings.warehouse)
+
+
+def test_the_file_holds_the_requested_versions_and_not_newer_ones(published: Lake) -> None:
+    version = publication.requested(published.settings.warehouse).versions["gold.quality_minute"]  # type: ignore[union-attr]
+    published.write("gold.quality_minute", [quality_row(NOON, plays=999)], QUALITY_SCHEMA)  # committed, not published
+    published.request("p2", {"gold.quality_minute": version})
+    build.build(published.settings)
+    path = current_file(published)
+    assert path.name == "gold-p2.duckdb"
+    assert rows(path, "SELECT sum(plays), count(*) FROM gold.quality_minute WHERE rollup = 'total'") == [(600, 60)]
+    assert rows(path, "SELECT publish_id, cutover_minute, versions['gold.quality_minute'] FROM main.meta") == [
+        ("p2", NOON, version)
+    ]
+
+
+def test_silver_keeps_recent_days_and_no_nested_parts(published: Lake) -> None:
+    path = current_file(published)
+    assert rows(path, "SELECT session_id FROM silver.sessions ORDER BY 1") == [("s2",), ("s3",)]
+    assert "minutes" not in [row[0] for row in rows(path, "DESCRIBE silver.sessions")]
+
+
+def test_columns_carry_their_definition(published: Lake) -> None:
+    sql = "SELECT comment FROM duckdb_columns() WHERE table_name = 'sessions' AND column_name = 'startup_ms'"
+    assert "first frame" in str(rows(current_file(published), sql))
+
+
+def test_any_client_can_open_the_file_and_use_the_macros(published: Lake) -> None:
+    link = published.settings.warehouse / publication.LINK
+    sql = "SELECT startup_quantile_ms(startup_histogram, 0.5) FROM gold.quality_minute WHERE rollup = 'total'"
+    assert 400 < float(str(rows(link, sql)[0][0])) < 600
+
+
+def test_building_the_same_publish_again_changes_nothing(published: Lake) -> None:
+    before = current_file(published).stat()
+    build.build(published.settings)
+    assert current_file(published).stat() == before
+
+
+def test_a_version_that_is_not_there_leaves_the_previous_publish_in_force(published: Lake) -> None:
+    published.request("broken", {"gold.quality_minute": 77})
+    with pytest.raises(LakeDamaged, match=r"version 77 of gold\.quality_minute"):
+        build.build(published.settings)
+    assert current_file(published).name == "gold-p1.duckdb"
+    assert not [path for path in published.settings.warehouse.iterdir() if "broken" in path.name]
+
+
+def test_nothing_published_says_so(lake: Lake) -> None:
+    with pytest.raises(SetupError, match="nothing has been published"):
+        build.build(lake.settings)
+
+
+def test_a_replaced_file_stays_while_a_reader_has_it_open(published: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "GRACE_S", 0.0)
+    old = current_file(published)
+    script = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True);"
+        "sys.stdin.read(); print(c.execute('SELECT count(*) FROM gold.quality_minute').fetchone()[0])"
+    )
+    reader = subprocess.Popen(
+        [sys.executable, "-c", script, str(old)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "open\n"
+    published.publish("p2")
+    assert old.exists()
+    out, _ = reader.communicate("")
+    assert out == "120\n"
+    assert build.remove_unused(published.settings.warehouse) == ["gold-p1.duckdb"]
+    assert not old.exists()
+
+
+WHOLE = """
+SELECT (SELECT publish_id FROM main.meta), sum(plays), count(*) FROM gold.quality_minute WHERE rollup = 'total'
+"""
+
+
+def _read_until_told(folder: Path, results: multiprocessing.Queue[tuple[int, list[str]]]) -> None:
+    """Open what is in force again and again; every answer must be one publish, whole."""
+    stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+    seen, wrong = 0, []
+    while not stop:
+        try:
+            record = publication.current(folder)
+            assert record is not None
+            with duckdb.connect(str(record.file(folder)), read_only=True) as connection:
+                answer = connection.execute(WHOLE).fetchone()
+            expected = (record.publish_id, 60 * int(record.publish_id[1:]), 60)
+            if answer != expected:
+                wrong.append(f"{answer} instead of {expected}")
+        except Exception as error:  # noqa: BLE001 - any error is one too many
+            wrong.append(repr(error))
+        seen += 1
+    results.put((seen, wrong[:5]))
+
+
+def test_readers_see_whole_publishes_while_files_are_swapped(lake: Lake) -> None:
+    lake.publish("p1", plays=1)
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    readers = [context.Process(target=_read_until_told, args=(lake.settings.warehouse, results)) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    end = time.monotonic() + 8
+    number = 1
+    while time.monotonic() < end or number < 4:
+        number += 1
+        lake.publish(f"p{number}", plays=number, cutover=NOON + timedelta(minutes=number))
+    for reader in readers:
+        assert reader.pid is not None
+        os.kill(reader.pid, signal.SIGTERM)
+    answers = [results.get(timeout=30) for _ in readers]
+    for reader in readers:
+        reader.join(10)
+    assert [wrong for _, wrong in answers] == [[], []]
+    assert min(seen for seen, _ in answers) >= 3
+    assert not list(lake.settings.warehouse.glob("*.wal"))
