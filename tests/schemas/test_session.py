@@ -112,7 +112,8 @@ facts = st.builds(
         at_ms=START_MS + at, received_ms=START_MS + at + 50, kind=kind, event_id=f"e{number}", rank=PLAYBACK.rank[kind],
         seq=seq, session_id="s1", playback_rate=rate, bitrate_kbps=kbps, fatal=fatal,
     ),
-    st.integers(0, 8).map(lambda n: n * 700_000) | st.integers(0, 3 * TIMEOUT_MS), st.sampled_from(KINDS), st.none() | st.integers(-5, 50),
+    st.integers(0, 8).map(lambda n: n * 700_000) | st.integers(0, 3 * TIMEOUT_MS),
+    st.sampled_from(KINDS), st.none() | st.integers(-5, 50),
     st.none() | st.sampled_from([0.0, 0.5, 1.0, 1.25, 2.0]), st.none() | st.integers(-1, 20_000),
     st.none() | st.booleans(), st.integers(0, 10**9),
 )  # fmt: skip

@@ -72,7 +72,8 @@ def send(settings: Settings, count: int, broken: int = 0, repeated: int = 0) -> 
         session, step = divmod(n, len(KINDS))
         event = {
             "eventType": KINDS[step], "timestamp": (now + timedelta(milliseconds=step)).isoformat(), "seq": step,
-            "userId": f"u{session % 97}", "sessionId": f"s{session}", "contentId": f"t{session % 11}", "eventId": str(n),
+            "userId": f"u{session % 97}", "sessionId": f"s{session}", "contentId": f"t{session % 11}",
+            "eventId": str(n),
         }  # fmt: skip
         sent.append((str(event["userId"]).encode(), json.dumps(event).encode()))
     for place in sorted(dice.sample(range(count), repeated), reverse=True):
