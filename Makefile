@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := $(PYTHON) -m infra.bootstrap
 
-.PHONY: help setup demo up down status logs test test-fast chaos bench check format lock clean
+.PHONY: help setup demo up down status logs test test-fast chaos check format lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
