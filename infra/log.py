@@ -4,7 +4,7 @@
     log.setup("collector")
     logging.getLogger(__name__).info("batch accepted", extra={"events": 120, "topic": "user.playback.events"})
 
-writes `{"ts": "2026-01-15T20:30:45.123Z", "level": "INFO", "process": "collector", "logger": "streams.intake.collector",
+writes `{"ts": "2026-01-15T20:30:45.123Z", "level": "INFO", "process": "collector", "logger": "streams.intake",
 "msg": "batch accepted", "events": 120, "topic": "user.playback.events"}`. Human words go in `msg`, figures in fields.
 """
 

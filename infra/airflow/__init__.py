@@ -1,0 +1,1 @@
+"""Airflow as a part of the platform: its own environment, its own state folder, loopback only."""

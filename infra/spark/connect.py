@@ -1,0 +1,105 @@
+"""The local Spark Connect server: one JVM that stays warm, so that a job costs seconds instead of half a minute.
+
+`session_config` is what Delta and our tables ask of any Spark session; a session without the server uses it as well.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from infra import java
+from infra.broker import LOG4J2
+from infra.errors import SetupError
+from infra.settings import ROOT, Settings
+
+SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
+
+
+def folder(settings: Settings) -> Path:
+    """Where Spark spills and keeps what it must keep."""
+    return settings.home / "spark"
+
+
+def delta_jars(settings: Settings) -> list[Path]:
+    """The jars that Delta needs beside pyspark's own. Raises SetupError when they are not there."""
+    jars = sorted((settings.jars / "spark").glob("*.jar"))
+    if not any(jar.name.startswith("delta-spark") for jar in jars):
+        msg = f"Delta's jars are not in {settings.jars / 'spark'}; run `make setup`"
+        raise SetupError(msg)
+    return jars
+
+
+def session_config(settings: Settings) -> dict[str, str]:
+    """Configuration of every Spark session of ours, wherever it runs."""
+    return {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.databricks.delta.snapshotPartitions": "1",
+    }
+
+
+def command(settings: Settings) -> list[str]:
+    """The server in the foreground: spark-submit replaces itself by the JVM."""
+    state = folder(settings)
+    flags = [
+        f"-Dlog4j2.configurationFile=file:{LOG4J2}",
+        "-Dplaylake.level=WARN",
+        "-Djava.net.preferIPv4Stack=true",
+        "-XX:+ExitOnOutOfMemoryError",
+        # Give memory back when no job runs.
+        "-XX:G1PeriodicGCInterval=30000",
+        "-XX:MinHeapFreeRatio=10",
+        "-XX:MaxHeapFreeRatio=30",
+        "-XX:-UsePerfData",
+    ]
+    config = session_config(settings) | {
+        "spark.connect.grpc.binding.address": settings.host,
+        "spark.connect.grpc.binding.port": str(settings.spark_port),
+        "spark.driver.bindAddress": settings.host,
+        "spark.driver.host": settings.host,
+        "spark.local.dir": str(state / "tmp"),
+        "spark.sql.warehouse.dir": str(state / "warehouse"),
+        "spark.ui.enabled": "false",
+    }
+    return [
+        str(_pyspark() / "bin" / "spark-submit"),
+        *("--class", SERVER),
+        *("--name", "playlake"),
+        *("--master", settings.spark_master),
+        *("--driver-memory", settings.spark_driver_memory),
+        *("--driver-java-options", " ".join(flags)),
+        *("--jars", ",".join(map(str, delta_jars(settings)))),
+        *(part for name, value in config.items() for part in ("--conf", f"{name}={value}")),
+        "spark-internal",
+    ]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Which Java and which Python the server and its Python workers run."""
+    return {
+        "SPARK_HOME": str(_pyspark()),
+        "SPARK_LOCAL_IP": settings.host,
+        "JAVA_HOME": str(java.find(settings).parent.parent),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        # Python workers import our fold from here.
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def prepare(settings: Settings) -> None:
+    """Make the state folders."""
+    for name in ("tmp", "warehouse"):
+        (folder(settings) / name).mkdir(parents=True, exist_ok=True)
+
+
+def _pyspark() -> Path:
+    spec = find_spec("pyspark")  # looked up, not imported: that takes a second and 60 MB
+    if spec is None or spec.origin is None:
+        msg = "pyspark is not installed; run `make setup`"
+        raise SetupError(msg)
+    return Path(spec.origin).parent
