@@ -1,4 +1,4 @@
-"""The stream worker: `python -m streams.app --worker 1`.
+"""The stream worker: `python -m streams.app --worker 0`.
 
 Faust gives membership, assignment and recovery; the transport gives batches; `streams/sessions.py` says what becomes
 of them. Here is what joins them: load a partition, apply its batches, and flush. A flush writes the dirty buckets, then
@@ -225,11 +225,11 @@ def die(error: BaseException) -> NoReturn:
 def main() -> None:
     """Run one worker until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--worker", type=int, default=1, help="number of this worker, from 1")
+    parser.add_argument("--worker", type=int, default=0, help="number of this worker, from 0")
     number = parser.parse_args().worker
     settings = Settings.from_env()
     logs.setup(f"stream-{number}")
-    metrics.serve(settings.host, settings.stream_metrics_port + 10 * (number - 1))
+    metrics.serve(settings.host, settings.stream_metrics_port + 10 * number)
     app = build(settings)
     worker = faust.Worker(app, loglevel="INFO", override_logging=False, quiet=True, redirect_stdouts=False)
     worker.execute_from_commandline()

@@ -29,7 +29,7 @@ BROKEN = b'{"eventType":"play"}'
 class RunningWorker:
     """A stream worker in a process of its own."""
 
-    def __init__(self, settings: Settings, number: int = 1) -> None:
+    def __init__(self, settings: Settings, number: int = 0) -> None:
         self.log = settings.home / f"stream-{number}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as out:
@@ -160,7 +160,7 @@ def test_an_event_is_live_within_two_seconds(worker_settings: Settings, workers:
 def test_two_workers_share_and_hand_over(worker_settings: Settings, workers: list[RunningWorker]) -> None:
     workers.append(RunningWorker(worker_settings))
     send(worker_settings, 4000)
-    workers.append(RunningWorker(worker_settings, 2))
+    workers.append(RunningWorker(worker_settings, 1))
     send(worker_settings, 4008)
     wait_applied(worker_settings)
     assert workers[0].stop() == 0
