@@ -2,6 +2,75 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
+if TYPE_CHECKING:
+    from streams.intake.simulate import Summary
+
 app = typer.Typer()
+
+
+class To(StrEnum):
+    """Where generated events go."""
+
+    kafka = "kafka"
+    collector = "collector"
+    file = "file"
+
+
+ToOption = Annotated[To, typer.Option("--to", help="Where to send: the topics, the HTTP collector, or --output FILE.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", help="With --to file: one record a line.")]
+RateOption = Annotated[float | None, typer.Option("--rate", min=0.1, help="Most records a second.")]
+SummaryOption = Annotated[Path | None, typer.Option("--summary", help="Write the counts to this file as JSON.")]
+Share = Annotated[float, typer.Option(min=0, max=0.5)]
+DateTime = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"], help="UTC.")
+]
+
+
+@app.command()
+def simulate(
+    *,
+    viewers: Annotated[int, typer.Option(min=1, help="Accounts that visit within the window.")] = 500,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Length of the window.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed and window, same bytes.")] = 1,
+    rate: RateOption = None,
+    live: Annotated[bool, typer.Option("--live", help="The next minutes, as they happen.")] = False,
+    end: DateTime = None,
+    events: Annotated[int | None, typer.Option(min=1, help="Stop after so many records.")] = None,
+    broken: Share = 0.0,
+    duplicates: Share = 0.0,
+    to: ToOption = To.kafka,
+    output: OutputOption = None,
+    summary: SummaryOption = None,
+) -> None:
+    """Send the events of a simulated audience: of the last minutes (until --end), or --live of the next ones."""
+    from infra.settings import Settings
+    from streams.intake.simulate import arriving, run
+    from streams.intake.simulation.audience import Audience
+    from streams.intake.targets import target
+
+    now = datetime.now(UTC)
+    until = now + timedelta(minutes=minutes) if live else (end.replace(tzinfo=UTC) if end else now)
+    start = until - timedelta(minutes=minutes)
+    audience = Audience(seed, viewers, round(start.timestamp() * 1000), round(until.timestamp() * 1000))
+    records = arriving(audience, broken=broken, duplicates=duplicates, events=events)
+    _report(run(records, target(to, Settings.from_env(), output), rate=rate, live=live), summary)
+
+
+def _report(done: Summary, path: Path | None) -> None:
+    """Print the counts by topic; write them to a file if one is named."""
+    names = ("sent", "broken", "duplicates", "acknowledged", "rejected")
+    typer.echo(f"{'topic':<24}" + "".join(f"{name:>14}" for name in names))
+    for topic in sorted(done.sent):
+        typer.echo(f"{topic:<24}" + "".join(f"{getattr(done, name)[topic]:>14,}" for name in names))
+    total = done.sent.total()
+    typer.echo(f"{total:,} records in {done.seconds:.1f} s ({total / max(done.seconds, 0.001):,.0f}/s)")
+    if path:
+        path.write_text(json.dumps(done.as_dict(), indent=1) + "\n")

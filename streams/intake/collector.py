@@ -243,6 +243,8 @@ def _tuning(settings: Settings) -> dict[str, Any]:
         "message.max.bytes": 2 * settings.collector_max_event_bytes + 10_000,
         "queue.buffering.max.kbytes": 4 * IN_FLIGHT_BODIES * settings.collector_max_body_bytes // 1024,
         "queue.buffering.max.messages": 1_000_000,
+        # A broker that is back is found soon.
+        "reconnect.backoff.max.ms": 1000,
         "linger.ms": 5,
         "compression.type": "lz4",
     }

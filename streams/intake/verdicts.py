@@ -6,7 +6,6 @@ record, and whoever hears `unknown` sends it again (with the same eventId, silve
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import msgspec
 from infra.errors import ContractError
 from schemas.registry import DEAD_LETTER_TOPIC
 from schemas.topic import EventTopic
+from streams.dead_letters import DeadLetter
 from streams.intake.acknowledged import Receipt, Record
 from streams.intake.routing import Router
 
@@ -77,20 +77,18 @@ def dead_letter(raw: bytes, error: ContractError, topic: EventTopic | None, max_
 
     A record over the size limit keeps only its beginning: a broker would not take it whole.
     """
+    cut = len(raw) > max_event_bytes
     return msgspec.json.encode(
-        {
-            "source": "collector",
-            "at": datetime.now(UTC),
-            "topic": topic.name if topic else None,
-            "partition": None,
-            "offset": None,
-            "reason": error.reason,
-            "field": error.field,
-            "detail": error.detail,
-            "key": None,
-            "value": b64encode(raw[:max_event_bytes]).decode(),
-            "size": len(raw),
-        }
+        DeadLetter(
+            source="collector",
+            at=datetime.now(UTC),
+            topic=topic.name if topic else None,
+            reason=error.reason,
+            field=error.field,
+            detail=error.detail,
+            value=raw[:max_event_bytes],
+            size=len(raw) if cut else None,
+        )
     )
 
 

@@ -1,0 +1,114 @@
+"""Everybody's visits on one time axis: the events of a window, in the order in which they happen."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.event import Event
+from schemas.registry import EVENT_TOPICS
+from streams.intake.simulation.back_end import BackEndPlayback
+from streams.intake.simulation.browsing import Browser
+from streams.intake.simulation.catalogue import Catalogue
+from streams.intake.simulation.player import Player
+from streams.intake.simulation.truth import Truth
+from streams.intake.simulation.viewers import Viewer, interest, viewer
+
+GOES_ON = 0.55
+"""Chance of one more title after one that was seen to its end; half of it otherwise."""
+AUTOPLAY = 0.6
+"""Chance that the next episode starts by itself."""
+
+_TOPIC_OF: dict[type[Event], str] = {event: topic.name for topic in EVENT_TOPICS.values() for event in topic.events}
+
+
+class Sent(NamedTuple):
+    """One event on its way: when, where to, and the record."""
+
+    at_ms: int
+    topic: str
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Audience:
+    """`viewers` accounts of the population `seed`, each of whom visits once between `start_ms` and `end_ms`."""
+
+    seed: int
+    viewers: int
+    start_ms: int
+    end_ms: int
+
+    def events(self, truths: list[Truth] | None = None, *, to_the_end: bool = False) -> Iterator[Sent]:
+        """All events in order of time, up to `end_ms` or until the last viewer is gone.
+
+        `truths` gets what happened in each session that was over by then, as its player knows it.
+        """
+        encode = msgspec.json.Encoder().encode
+        catalogue = Catalogue(self.seed)
+        arrivals = iter(sorted((self._arrival(number), number) for number in range(self.viewers)))
+        coming = next(arrivals, None)
+        # Who is here: the time of the next event, who, the event, and the visit that goes on from it.
+        here: list[tuple[int, int, Event, Iterator[tuple[int, Event]]]] = []
+        while here or coming:
+            while coming and (not here or coming[0] <= here[0][0]):
+                at_ms, number = coming
+                visit = self._visit(viewer(self.seed, number), catalogue, at_ms, truths)
+                first_ms, first = next(visit)
+                heapq.heappush(here, (first_ms, number, first, visit))
+                coming = next(arrivals, None)
+            at_ms, number, event, visit = here[0]
+            if at_ms >= self.end_ms and not to_the_end:
+                return
+            following = next(visit, None)
+            if following is None:
+                heapq.heappop(here)
+            else:
+                heapq.heapreplace(here, (following[0], number, following[1], visit))
+            yield Sent(at_ms, _TOPIC_OF[type(event)], event.key.encode(), encode(event))
+
+    def _arrival(self, number: int) -> int:
+        """When this viewer comes: more likely when it is evening there."""
+        rng = random.Random(f"arrival/{self.seed}/{number}")
+        country = viewer(self.seed, number).country
+        for _ in range(100):
+            at_ms = rng.randrange(self.start_ms, self.end_ms)
+            if rng.random() < interest(country, at_ms):
+                break
+        return at_ms
+
+    def _visit(
+        self, who: Viewer, catalogue: Catalogue, at_ms: int, truths: list[Truth] | None
+    ) -> Iterator[tuple[int, Event]]:
+        rng = random.Random(f"visit/{self.seed}/{who.number}")
+        # Another window is another visit: its ids must not be those of an earlier run with the same seed.
+        ids = random.Random(f"ids/{self.seed}/{who.number}/{self.start_ms}/{self.end_ms}")
+        if who.is_back_end:
+            yield from BackEndPlayback(rng, who, catalogue.pick(rng), at_ms).events()
+            return
+        browser = Browser(rng, ids, who, catalogue, at_ms)
+        yield from browser.open()
+        title = catalogue.pick(rng)
+        yield from browser.choose(title)
+        while True:
+            player = Player(rng, ids, who, title, browser.now)
+            yield from player.events()
+            if truths is not None:
+                truths.append(player.truth)
+            browser.now = player.now + 1
+            yield from browser.rate(title)
+            if rng.random() > (GOES_ON if player.saw_the_end else GOES_ON / 2):
+                return
+            following = catalogue.after(title) if player.saw_the_end and rng.random() < AUTOPLAY else None
+            if following is not None:
+                title = following
+                browser.now += 5_000
+            else:
+                title = catalogue.pick(rng)
+                yield from browser.choose(title)

@@ -1,0 +1,75 @@
+"""What a viewer does on the screens around playback: rows that are seen, a search, a click, a list, a rating."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.events import ui as wire
+from schemas.fact import from_ms
+from streams.intake.simulation.catalogue import Catalogue, Title
+from streams.intake.simulation.viewers import Viewer
+
+Reported = Iterator[tuple[int, wire.UiEvent]]
+ROWS = ("continue-watching", "trending", "because-you-watched", "new", "live-now", "my-list")
+WORDS = ("love", "night", "city", "space", "history of", "detective", "football", "cooking", "the last", "island")
+
+
+class Browser:
+    """The app's screens in one visit. `now` is where its clock stands."""
+
+    def __init__(
+        self, rng: random.Random, ids: random.Random, viewer: Viewer, catalogue: Catalogue, at_ms: int
+    ) -> None:
+        self.now = at_ms
+        self._rng, self._ids, self._catalogue = rng, ids, catalogue
+        self._labels = viewer.labels
+        self._profiles = viewer.user_id
+
+    def open(self) -> Reported:
+        """The visit begins; some choose another profile first."""
+        if self._rng.random() < 0.08:
+            yield self._event(wire.ProfileSwitch, screen="profiles", from_profile_id=f"{self._profiles}-p1")
+
+    def choose(self, title: Title) -> Reported:
+        """From the screen to the click that plays `title`."""
+        rng, request = self._rng, f"r{self._ids.getrandbits(48):012x}"
+        screen = "home"
+        if rng.random() < 0.15:
+            screen = "search"
+            self._pass(3_000, 12_000)
+            yield self._event(wire.Search, screen=screen, query=rng.choice(WORDS), result_count=rng.randint(0, 40))
+        row = rng.randrange(len(ROWS))
+        for place in range(rng.randint(2, 12)):
+            self._pass(300, 4_000)
+            seen = self._catalogue.pick(rng).content_id
+            yield self._event(wire.Impression, content_id=seen, position=place, **_where(screen, row, request))
+        place = rng.randint(0, 5)
+        self._pass(200, 2_500)
+        where = _where(screen, row, request)
+        yield self._event(wire.Impression, content_id=title.content_id, position=place, **where)
+        if rng.random() < 0.06:
+            self._pass(500, 2_500)
+            yield self._event(wire.MyList, screen=screen, content_id=title.content_id, action="add")
+        self._pass(600, 6_000)
+        yield self._event(wire.Click, content_id=title.content_id, target="play", position=place, **where)
+        self._pass(20, 120)
+
+    def rate(self, title: Title) -> Reported:
+        """Few say what they thought of it."""
+        if self._rng.random() < 0.05:
+            self._pass(1_000, 8_000)
+            stars = float(self._rng.choice((1, 2, 3, 4, 4, 5, 5)))
+            yield self._event(wire.Rating, screen="end-card", content_id=title.content_id, rating=stars)
+
+    def _pass(self, least_ms: int, most_ms: int) -> None:
+        self.now += self._rng.randint(least_ms, most_ms)
+
+    def _event(self, kind: type[wire.UiEvent], **fields: Any) -> tuple[int, wire.UiEvent]:
+        event_id = f"{self._ids.getrandbits(96):024x}"
+        return self.now, kind(timestamp=from_ms(self.now), event_id=event_id, **self._labels, **fields)
+
+
+def _where(screen: str, row: int, request: str) -> dict[str, Any]:
+    return {"screen": screen, "row_id": ROWS[row], "row_index": row, "request_id": request}
