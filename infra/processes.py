@@ -12,7 +12,7 @@ from infra import broker
 from infra.airflow import environment as airflow
 from infra.errors import SettingsError
 from infra.health import AirflowHeartbeat, Check, GrpcAnswers, Http, KafkaAnswers, reachable
-from infra.settings import Settings
+from infra.settings import ROOT, Settings
 from infra.spark import connect
 
 PLAYLAKE = str(Path(sys.executable).with_name("playlake"))
@@ -27,6 +27,7 @@ class Part:
     """Called right before the start, after `prepare`; may raise SetupError."""
     env: Callable[[], Mapping[str, str]] = dict
     """Variables beside the settings."""
+    cwd: Path = ROOT
     needs: tuple[str, ...] = ()
     """Parts that must be up (or done) before."""
     ports: tuple[int, ...] = ()
@@ -85,6 +86,7 @@ def _spark(settings: Settings) -> list[Part]:
         name="spark",
         argv=partial(connect.command, settings),
         env=partial(connect.environment, settings),
+        cwd=connect.folder(settings),
         prepare=partial(connect.prepare, settings),
         ports=(settings.spark_port,),
         health=GrpcAnswers(settings.host, settings.spark_port),

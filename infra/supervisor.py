@@ -23,7 +23,7 @@ from infra.errors import PlaylakeError, ProcessError
 from infra.log_files import LogFiles
 from infra.processes import Part
 from infra.run_state import PartState, RunState
-from infra.settings import ROOT, Settings
+from infra.settings import Settings
 
 LAUNCH = (sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")))
 
@@ -162,7 +162,7 @@ class Supervisor:
                 running.process = await asyncio.create_subprocess_exec(
                     *LAUNCH,
                     *argv,
-                    cwd=ROOT,
+                    cwd=part.cwd,
                     env=process_tree.environment(self.settings, part.name) | dict(part.env()),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=out,

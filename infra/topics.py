@@ -63,21 +63,29 @@ def wait_ready(settings: Settings, timeout_s: float = 60.0) -> None:
         time.sleep(0.2)
 
 
-def ensure_topics(settings: Settings, topics: Iterable[TopicLayout]) -> list[str]:
-    """Create the topics that are missing and return their names.
+def check_topics(settings: Settings, topics: Iterable[TopicLayout]) -> list[str]:
+    """Names of the topics that are missing.
 
     Raises PositionRefused when an existing topic has another number of partitions, clean-up policy or timestamp type:
     keys would move, state would be cut or the received time would be the client's.
     """
-    from confluent_kafka.admin import NewTopic
-
     client = admin(settings)
-    layouts = list(topics)
     known = set(client.list_topics(timeout=TIMEOUT_S).topics)
-    for layout in layouts:
+    missing = []
+    for layout in topics:
         if layout.name in known:
             _refuse_other_layout(client, settings, layout)
-    missing = [layout for layout in layouts if layout.name not in known]
+        else:
+            missing.append(layout.name)
+    return missing
+
+
+def ensure_topics(settings: Settings, topics: Iterable[TopicLayout]) -> list[str]:
+    """Create the topics that are missing and return their names. Raises PositionRefused as `check_topics` does."""
+    from confluent_kafka.admin import NewTopic
+
+    layouts = {layout.name: layout for layout in topics}
+    missing = check_topics(settings, layouts.values())
     new = [
         NewTopic(
             layout.name,
@@ -85,12 +93,13 @@ def ensure_topics(settings: Settings, topics: Iterable[TopicLayout]) -> list[str
             replication_factor=settings.kafka_replication,
             config=_topic_config(layout),
         )
-        for layout in missing
+        for layout in map(layouts.__getitem__, missing)
     ]
+    client = admin(settings)  # must outlive its answers
     if new:
         for future in client.create_topics(new, operation_timeout=TIMEOUT_S).values():
             future.result()
-    return [layout.name for layout in missing]
+    return missing
 
 
 def topic_id(settings: Settings, name: str) -> str:

@@ -1,7 +1,4 @@
-"""The local Spark Connect server: one JVM that stays warm, so that a job costs seconds instead of half a minute.
-
-`session_config` is what Delta and our tables ask of any Spark session; a session without the server uses it as well.
-"""
+"""The local Spark Connect server: one JVM that stays warm, so that a job costs seconds instead of half a minute."""
 
 from __future__ import annotations
 
@@ -12,13 +9,16 @@ from pathlib import Path
 from infra import java
 from infra.broker import LOG4J2
 from infra.errors import SetupError
-from infra.settings import ROOT, Settings
+from infra.settings import Settings
 
 SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
 
 def folder(settings: Settings) -> Path:
-    """Where Spark spills and keeps what it must keep."""
+    """Where Spark runs, spills and keeps what it must keep.
+
+    Not the repository: Python workers would import what they find there before the code that a job has sent them.
+    """
     return settings.home / "spark"
 
 
@@ -31,8 +31,8 @@ def delta_jars(settings: Settings) -> list[Path]:
     return jars
 
 
-def session_config(settings: Settings) -> dict[str, str]:
-    """Configuration of every Spark session of ours, wherever it runs."""
+def delta_config() -> dict[str, str]:
+    """What Delta asks of a Spark server, ours or another; a session sets the rest for itself."""
     return {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -56,7 +56,7 @@ def command(settings: Settings) -> list[str]:
         "-XX:MaxHeapFreeRatio=30",
         "-XX:-UsePerfData",
     ]
-    config = session_config(settings) | {
+    config = delta_config() | {
         "spark.connect.grpc.binding.address": settings.host,
         "spark.connect.grpc.binding.port": str(settings.spark_port),
         "spark.driver.bindAddress": settings.host,
@@ -86,8 +86,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "JAVA_HOME": str(java.find(settings).parent.parent),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
-        # Python workers import our fold from here.
-        "PYTHONPATH": str(ROOT),
     }
 
 
