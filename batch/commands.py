@@ -1,7 +1,66 @@
-"""Commands of the batch jobs."""
+"""Commands of the batch jobs: stage, commit, publish. What goes on between them: `batch/stage.py`."""
 
 from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
 app = typer.Typer()
+
+NOTHING_NEW = 99
+"""Exit code when there is nothing to stage: no error, but whoever comes next has nothing to do."""
+
+
+class Layer(StrEnum):
+    """Layers that are staged."""
+
+    silver = "silver"
+    gold = "gold"
+
+
+From = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day to restate.")]
+To = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day to restate, inclusive.")]
+
+
+@app.command()
+def stage(layer: Layer, first: From = None, last: To = None) -> None:
+    """Compute a layer's new rows and stage them, unseen by readers. Without days: what is new. Exit 99: nothing is."""
+    from batch import run
+    from batch.stage import Days
+    from infra.errors import SettingsError
+    from infra.settings import Settings
+
+    if (first is None) != (last is None):
+        msg = "--from and --to go together, e.g. --from 2026-01-15 --to 2026-01-16"
+        raise SettingsError(msg)
+    days = Days(first.date(), last.date()) if first and last else None
+    manifest = run.stage(Settings.from_env(), layer.value, days)
+    if manifest is None:
+        typer.echo(f"{layer.value}: nothing new")
+        raise typer.Exit(NOTHING_NEW)
+    for name, staged in manifest.tables.items():
+        typer.echo(f"staged {layer.value}.{name}: {staged.rows:,} rows, {len(staged.dates)} partitions restated")
+
+
+@app.command()
+def commit(layer: Layer) -> None:
+    """Put an audited stage into its tables. Refuses what `playlake quality` has not passed."""
+    from batch import run
+    from infra.settings import Settings
+
+    _, versions = run.commit(Settings.from_env(), layer.value)
+    for name, version in versions.items():
+        typer.echo(f"committed {layer.value}.{name}: version {version}")
+
+
+@app.command()
+def publish() -> None:
+    """Put the audited stage of gold into gold, and order its publication (`playlake warehouse-build`)."""
+    from batch import publish
+    from infra.settings import Settings
+
+    record = publish.publish(Settings.from_env())
+    typer.echo(f"published {record['publish_id']}: gold answers up to {record['cutover_minute']:%Y-%m-%d %H:%M}Z")

@@ -7,7 +7,9 @@ PlaylakeError
 ├── ContractError     a record breaks its contract (becomes a dead letter)
 ├── PositionRefused   a source is not the one whose positions are stored; going on would lose or double
 ├── LakeDamaged       a Delta log that can't be trusted
+├── StageRefused      what is staged was not audited, or its target has moved since
 ├── CheckFailed       a data quality check failed; nothing was published
+├── CheckBroken       a data quality check could not be computed; nothing was published
 └── QueryError        a query was refused, failed or ran out of its limits
 """
 
@@ -52,8 +54,16 @@ class LakeDamaged(PlaylakeError):
     """A Delta log is empty, cut, or names files that are not there."""
 
 
+class StageRefused(PlaylakeError):
+    """What is staged may not be committed: it was not audited, or its target has moved since. Stage again."""
+
+
 class CheckFailed(PlaylakeError):
     """A data quality check failed; the previous version stays visible."""
+
+
+class CheckBroken(PlaylakeError):
+    """A data quality check could not be computed, so there is no verdict on the data. Trying again may help."""
 
 
 class QueryError(PlaylakeError):

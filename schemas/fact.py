@@ -1,8 +1,9 @@
-"""From a decoded playback record to the fact that the session fold takes: the same step in the stream and the sink."""
+"""From a playback event to the fact that the session fold takes: of a decoded record (stream) or of rows (batch)."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,10 +12,16 @@ from schemas.events.playback import PlaybackEvent
 from schemas.registry import PLAYBACK
 from schemas.session import Fact
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
 
 def to_ms(at: datetime) -> int:
-    """Unix ms of a moment, whole."""
-    return round(at.timestamp() * 1000)
+    """Unix ms of a moment, rounded down: exactly what a table's microseconds give."""
+    return (at - _EPOCH) // _MS
 
 
 def from_ms(at_ms: int) -> datetime:
@@ -37,6 +44,20 @@ def fact_of(raw: bytes, event: PlaybackEvent, received_ms: int) -> Fact:
     )
 
 
+def facts_of(rows: pa.RecordBatch) -> list[Fact]:
+    """The facts of rows of `silver.playback_events`, which need the columns `FACT_COLUMNS`."""
+    import pyarrow as pa
+
+    at, received, kinds, *others = (rows.column(name) for name in FACT_COLUMNS)
+    stamps = ([us // 1000 for us in column.cast(pa.int64()).to_pylist()] for column in (at, received))
+    kinds = kinds.to_pylist()
+    ids, *fields = (column.to_pylist() for column in others)
+    ranks = [PLAYBACK.rank[kind] for kind in kinds]
+    return list(map(Fact, *stamps, kinds, ids, ranks, *fields))
+
+
+FACT_COLUMNS = ("occurred_at", "received_at", "event_type", "event_id", *Fact.__struct_fields__[5:])
+"""Columns of `silver.playback_events` that make a fact, in the order of its fields (the rank follows from the type)."""
 _SHARED = tuple(
     name for name in Fact.__struct_fields__ if name in PlaybackEvent.__struct_fields__ and name != "event_id"
 )

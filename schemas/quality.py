@@ -44,6 +44,31 @@ STARTUP_BUCKETS = 80
 """Bucket i counts startups in [2^(i/4), 2^((i+1)/4)) ms: 19 % wide, up to 17 minutes."""
 
 
+def sql_names() -> dict[str, str]:
+    """What `$name` stands for in the SQL of a gold table. `m` is a minute of `silver.sessions.minutes`, exploded.
+
+    parts               every part, summed: lines of a SELECT, each with its comma
+    startup_histogram   the histogram, as the last line of a SELECT
+    rollups             the rows of a minute: one struct a named rollup, for `inline()`
+    part_names, rollup_names   for checks
+    """
+    in_bucket = "CAST(size(filter(collect_list(m.startup_bucket), b -> b = bucket)) AS BIGINT)"
+    return {
+        "parts": "\n  ".join(f"sum(m.{part}) AS {part},  -- {doc}" for part, doc in PARTS.items()),
+        "startup_histogram": f"transform(sequence(0, {STARTUP_BUCKETS - 1}), bucket -> {in_bucket})"
+        " AS startup_histogram  -- startups by bucket: bucket i counts those in [2^(i/4), 2^((i+1)/4)) ms",
+        "rollups": "array(" + ", ".join(_rollup_struct(name, kept) for name, kept in ROLLUPS.items()) + ")",
+        "part_names": ", ".join(PARTS),
+        "rollup_names": ", ".join(ROLLUPS),
+    }
+
+
+def _rollup_struct(name: str, kept: tuple[str, ...]) -> str:
+    values = (f"m.{dimension}" if dimension in kept else "CAST(NULL AS STRING)" for dimension in DIMENSIONS)
+    fields = (f"{value} AS {dimension}" for dimension, value in zip(DIMENSIONS, values, strict=True))
+    return f"struct('{name}' AS rollup, {', '.join(fields)})"
+
+
 def startup_bucket(startup_ms: int) -> int:
     """Place of a startup time in the histogram."""
     if startup_ms < 1:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
-from infra.errors import CheckFailed, LakeDamaged
+from infra.errors import CheckFailed, LakeDamaged, StageRefused
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -29,8 +29,12 @@ class StagedTable(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     base: int
     """Version of the target that the stage was computed from; a commit on any other version is refused."""
-    sources: dict[str, int] = {}
-    """Source table → version up to which the target is complete once this is committed."""
+    sources: dict[str, int]
+    """Source table → version that was read."""
+    complete: dict[str, int]
+    """Source table → version up to which the target holds everything once this is committed: its watermark."""
+    now: datetime | None = None
+    """Newest received_at up to which the target holds everything: the batch's only clock."""
     removed: int | None = None
     """Silver: version of the list of keys that go (`staging_path` + `__removed`); None when nothing goes."""
     dates: list[str] = []
@@ -38,11 +42,10 @@ class StagedTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A stage. `now`: newest received_at that it has seen, the batch's only clock."""
+    """A stage that waits for its audit and its commit."""
 
     stage_id: str
     layer: StagedLayer
-    now: datetime
     tables: dict[str, StagedTable]
     """Table name (without layer) → what is staged of it."""
 
@@ -89,13 +92,13 @@ def write_audit(lake_root: str, audit: Audit) -> None:
 
 
 def require_audit(lake_root: str, manifest: Manifest) -> Audit:
-    """The verdict that lets this stage through. Raises CheckFailed when there is none, or when checks failed."""
+    """The verdict that lets this stage through. Raises StageRefused without one, CheckFailed when checks failed."""
     audit = read_audit(lake_root, manifest.layer)
     what = f"stage {manifest.stage_id} of {manifest.layer}"
     if audit is None or (audit.stage_id, audit.versions) != (manifest.stage_id, manifest.versions()):
         seen = "none has been made" if audit is None else f"the newest one is of stage {audit.stage_id}"
         msg = f"{what} needs an audit of exactly what is staged, {seen}; run `playlake quality {manifest.layer}`"
-        raise CheckFailed(msg)
+        raise StageRefused(msg)
     if not audit.passed:
         msg = f"{what} did not pass its audit: {'; '.join(audit.failures) or 'no reason was recorded'}"
         raise CheckFailed(msg)

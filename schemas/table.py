@@ -11,6 +11,8 @@ A gold table is `batch/gold/<name>.sql`: a header of comments, then the SELECT t
     -- warn: rows(min=1)
     SELECT ...,
       sum(watched_ms) AS watched_ms,  -- watched time, ms
+
+`$names` in it are filled in from `schemas.quality.sql_names`, so that no list of parts is typed twice.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Literal
 
 from infra.errors import SettingsError
+from schemas.quality import sql_names
 
 Type = Literal["string", "long", "int", "double", "boolean", "timestamp", "date", "binary", "map", "longs", "minutes"]
 """Logical column types; `map` is string → string, `longs` an array of long, `minutes` the parts of a session by minute.
@@ -107,7 +111,7 @@ def warn(text: str) -> Check:
 
 def read_sql_table(path: Path) -> Table:
     """The table that a file of `batch/gold/` defines. Raises SettingsError when its header is incomplete."""
-    text = path.read_text()
+    text = _substituted(path)
     header = re.match(r"(?:--.*\n)*", text)
     lines = [line[2:].strip() for line in (header[0] if header else "").splitlines()]
     fields: dict[str, str] = {}
@@ -138,6 +142,16 @@ def read_sql_table(path: Path) -> Table:
     )
 
 
+def _substituted(path: Path) -> str:
+    """The file with its `$names` (`schemas.quality.sql_names`) filled in."""
+    names = sql_names()
+    try:
+        return Template(path.read_text()).substitute(names)
+    except (KeyError, ValueError) as error:
+        msg = f"{path.name}: expected `$` before one of {', '.join(names)} (a plain one is `$$`); got {error}"
+        raise SettingsError(msg) from None
+
+
 def _column_docs(text: str) -> list[tuple[str, str]]:
     """Columns with a trailing comment: `sum(x) AS stall_ms,  -- time in stalls, ms`. Types are the query's own."""
-    return re.findall(r"(\w+),?\s+--\s+(.+)$", text, re.MULTILINE)
+    return re.findall(r"(\w+),?[ \t]+--[ \t]+(.+)$", text, re.MULTILINE)

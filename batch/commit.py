@@ -1,0 +1,100 @@
+"""Commit: what is staged into its table, once, in one Delta commit that also carries the watermark.
+
+The commit is a compare-and-set on the target's version, by Delta's transaction identifier: base + 1 can be made once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batch.history import Progress, commit_of, version
+from batch.spark import retry_conflicts
+from batch.stage import REMOVED, in_dates, read_version
+from infra.errors import StageRefused
+from infra.settings import Settings
+from schemas.stage import StagedTable
+from schemas.table import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+TRANSACTION = "playlake.commit"
+
+
+def commit_table(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, stage_id: str) -> int:
+    """Put what is staged into the table, once, in one commit. Returns the version; raises StageRefused if it moved."""
+    path = table.path(settings.lake_root)
+
+    def attempt() -> None:
+        if commit_of(path, stage_id) is not None:
+            return
+        if (there := version(path)) != staged.base:
+            msg = f"{table.full_name} was staged on version {staged.base} and is at {there} now; stage again"
+            raise StageRefused(msg)
+        record = Progress(stage_id=stage_id, complete=staged.complete, now=staged.now).to_json()
+        if table.layer == "gold":
+            _replace(spark, settings, table, staged, record)
+        elif staged.removed is None:
+            _append(spark, settings, table, staged, record)
+        else:
+            _merge(spark, settings, table, staged, record)
+
+    retry_conflicts(attempt)
+    commit = commit_of(path, stage_id)
+    if commit is None:  # Delta passed over it: another stage has the same base, and was first
+        msg = f"{table.full_name}: another stage was committed on version {staged.base} first; stage again"
+        raise StageRefused(msg)
+    return int(commit["version"])
+
+
+def _options(staged: StagedTable, record: str) -> dict[str, str]:
+    """Metadata and transaction of a commit. Only one stage can make base + 1; Delta refuses a second."""
+    return {"userMetadata": record, "txnAppId": TRANSACTION, "txnVersion": str(staged.base + 1)}
+
+
+def _append(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, record: str) -> None:
+    rows = read_version(spark, table.staging_path(settings.lake_root), staged.version)
+    writer = rows.write.format("delta").mode("append").options(**_options(staged, record))
+    writer.save(table.path(settings.lake_root))
+
+
+def _replace(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, record: str) -> None:
+    """Gold: exactly the staged partitions. None at all still moves the watermark."""
+    rows = read_version(spark, table.staging_path(settings.lake_root), staged.version)
+    writer = rows.write.format("delta").options(**_options(staged, record)).option("mergeSchema", "true")
+    if staged.dates:
+        writer = writer.mode("overwrite").option("replaceWhere", in_dates(f"{table.partition_by}", staged.dates))
+    else:
+        writer = writer.mode("append")
+    writer.save(table.path(settings.lake_root))
+
+
+def _merge(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, record: str) -> None:
+    """Silver: take the listed keys out, put the staged rows in. A restated row may come back in another partition."""
+    target, staging = table.path(settings.lake_root), table.staging_path(settings.lake_root)
+    key, partition = table.grain[0], table.partition_by
+    columns = [f"`{column.name}`" for column in table.columns]
+    put = f"SELECT {', '.join(columns)}, false AS _goes FROM delta.`{staging}@v{staged.version}`"
+    gone = f"SELECT {_nulls_but(table, key)}, true AS _goes FROM delta.`{staging}{REMOVED}@v{staged.removed}`"
+    settings_of_session = {
+        "spark.databricks.delta.commitInfo.userMetadata": record,
+        "spark.databricks.delta.write.txnAppId": TRANSACTION,
+        "spark.databricks.delta.write.txnVersion": str(staged.base + 1),
+    }
+    for name, value in settings_of_session.items():
+        spark.conf.set(name, value)
+    try:
+        spark.sql(
+            f"MERGE INTO delta.`{target}` AS t USING ({put} UNION ALL {gone}) AS s "
+            f"ON s._goes AND t.`{key}` = s.`{key}` AND {in_dates(f't.`{partition}`', staged.dates)} "
+            "WHEN MATCHED THEN DELETE "
+            f"WHEN NOT MATCHED AND NOT s._goes THEN INSERT ({', '.join(columns)}) "
+            f"VALUES ({', '.join(f's.{column}' for column in columns)})"
+        )
+    finally:
+        for name in settings_of_session:
+            spark.conf.unset(name)
+
+
+def _nulls_but(table: Table, key: str) -> str:
+    return ", ".join(f"`{c.name}`" if c.name == key else f"NULL AS `{c.name}`" for c in table.columns)

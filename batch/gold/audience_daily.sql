@@ -1,0 +1,33 @@
+-- Audience per day, country and device. Viewers are kept as registers, which merge over any rows: unique_viewers() in
+-- warehouse/metrics.sql estimates how many they are (standard error 3.3 %).
+-- owner: audience
+-- grain: play_date, country, device_type
+-- partition: play_date
+-- fail: unique(play_date, country, device_type)
+-- fail: not_null(play_date, plays, watched_ms, viewer_registers)
+-- fail: never(plays < 0 OR watched_ms < 0)
+-- warn: rows(min=1)
+WITH by_register AS (
+  -- HyperLogLog, m = 1024: the low 10 bits of the viewer's hash choose a register, the other 54 give the rank.
+  SELECT
+    start_date,
+    country,
+    device_type,
+    CAST(pmod(viewer_hash, 1024) AS INT) AS register,
+    max(55 - length(bin(shiftrightunsigned(viewer_hash, 10)))) AS rank,
+    sum(aggregate(minutes, 0L, (plays, m) -> plays + m.plays)) AS plays,
+    sum(watched_ms) AS watched_ms
+  FROM (SELECT *, xxhash64(coalesce(user_id, session_id)) AS viewer_hash FROM silver.sessions)
+  GROUP BY ALL
+)
+SELECT
+  start_date AS play_date,  -- day the session started, UTC
+  country,  -- ISO 3166-1 alpha-2 code
+  device_type,  -- smart_tv, mobile or web
+  sum(plays) AS plays,  -- attempts: sessions in which the viewer asked for playback
+  sum(watched_ms) AS watched_ms,  -- time in which the viewer watched or waited for content, ms
+  transform(
+    sequence(0, 1023), i -> CAST(coalesce(map_from_entries(collect_list(struct(register, rank)))[i], 0) AS TINYINT)
+  ) AS viewer_registers  -- HyperLogLog, m = 1024: highest rank by register; a viewer is a user_id, else a session
+FROM by_register
+GROUP BY ALL

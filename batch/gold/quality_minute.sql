@@ -1,0 +1,25 @@
+-- Quality by minute: the additive parts of every named rollup, with the grain and the dimensions of the live numbers.
+-- owner: quality of experience
+-- grain: rollup, minute, content_id, country, device_type, cdn, app_version
+-- partition: play_date
+-- fail: unique(rollup, minute, content_id, country, device_type, cdn, app_version)
+-- fail: not_null(rollup, minute, play_date)
+-- fail: in_set(rollup, $rollup_names)
+-- fail: never(least($part_names) < 0)
+-- fail: never(watched_ms <> playing_ms + stall_ms)
+-- warn: rows(min=1)
+SELECT
+  to_date(m.minute) AS play_date,  -- day of the minute, UTC
+  m.minute,  -- start of the minute in which it happened, UTC
+  r.rollup,  -- named rollup; the dimensions that it does not keep are null in its rows
+  r.content_id,  -- title
+  r.country,  -- ISO 3166-1 alpha-2 code
+  r.device_type,  -- smart_tv, mobile or web
+  r.cdn,  -- CDN
+  r.app_version,  -- version of the app
+  $parts
+  $startup_histogram
+FROM silver.sessions
+LATERAL VIEW explode(minutes) AS m
+LATERAL VIEW inline($rollups) r
+GROUP BY ALL

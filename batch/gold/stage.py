@@ -1,0 +1,141 @@
+"""Gold: the SELECT of a table's file over pinned versions of silver, for exactly the days that changed.
+
+A table is a file of this folder (see `schemas/table.py`). Its `silver.<name>` are read at one version each, so all
+that a run computes comes of the same state, whatever is committed meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from batch.history import progress, version
+from batch.stage import FEED_COLUMNS, Days, Job, in_dates
+from infra.errors import SettingsError
+from infra.settings import ROOT
+from schemas.stage import StagedTable
+from schemas.table import Table, read_sql_table
+from schemas.tables import SILVER
+from schemas.tables.sessions import SESSIONS
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pyspark.sql import DataFrame
+
+FOLDER = ROOT / "batch" / "gold"
+SOURCE = re.compile(r"\b(bronze|silver|gold)\.(\w+)")
+
+
+def gold_tables() -> dict[str, Table]:
+    """Every gold table by name: the listing of this folder is the registry."""
+    return {path.stem: read_sql_table(path) for path in sorted(FOLDER.glob("*.sql"))}
+
+
+def stage_gold(job: Job, table: Table) -> StagedTable | None:
+    """Stage the days of the table whose sources have changed since its last commit, or `job.days`. None: none has."""
+    if table.partition_by is None:
+        msg = (
+            f"{table.full_name}: its header must name the date column that is replaced, e.g. `-- partition: play_date`"
+        )
+        raise SettingsError(msg)
+    sources = {source.full_name: version(job.path(source)) for source in sources_of(table)}
+    if any(at is None for at in sources.values()):
+        return None
+    read = {name: at for name, at in sources.items() if at is not None}
+    done = progress(job.path(table))
+    complete = done.complete if done else {}
+    if job.days is None and all(complete.get(name) == at for name, at in read.items()):
+        return None
+    dates = job.days.each() if job.days else _touched(job, table, complete, read)
+    rows = _select(job, table, read, dates)
+    base = _ensure(job, table, rows)
+    at, count = job.stage(table, rows)
+    return StagedTable(
+        version=at,
+        rows=count,
+        base=base,
+        sources=read,
+        dates=dates,
+        **job.watermark(done, read, _now(job, table, read)),
+    )
+
+
+def sources_of(table: Table) -> list[Table]:
+    """The silver tables that a gold table reads. Raises SettingsError for any other."""
+    names = {f"{layer}.{name}" for layer, name in SOURCE.findall(_without_comments(table.sql))}
+    known = {silver.full_name: silver for silver in SILVER.values()}
+    if unknown := names - known.keys() or (not names and {"nothing"}):
+        msg = f"{table.full_name} must read tables of {', '.join(sorted(known))}; it reads {', '.join(sorted(unknown))}"
+        raise SettingsError(msg)
+    return [known[name] for name in sorted(names)]
+
+
+def _touched(job: Job, table: Table, complete: dict[str, int], read: dict[str, int]) -> list[str]:
+    """The days on which rows have come, gone or changed since the table's last commit."""
+    days: set[str] = set()
+    for source in sources_of(table):
+        after, until = complete.get(source.full_name), read[source.full_name]
+        if after is None:
+            rows = job.read(source, until)
+        elif after < until:
+            feed = job.spark.read.format("delta").option("readChangeFeed", "true")
+            feed = feed.option("startingVersion", after + 1).option("endingVersion", until)
+            rows = feed.load(job.path(source)).drop(*FEED_COLUMNS)
+        else:
+            continue
+        days |= {row[0] for row in rows.selectExpr(f"CAST({_days_of(source)} AS STRING)").distinct().collect()}
+    return sorted(days)
+
+
+def _days_of(source: Table) -> str:
+    """The days that a row of a silver table takes part in."""
+    return "explode(sequence(start_date, to_date(ended_at)))" if source is SESSIONS else f"{source.partition_by}"
+
+
+def _takes_part(source: Table, days: Days) -> str:
+    """The condition that a row takes part in some of these days."""
+    if source is SESSIONS:
+        return f"start_date <= DATE'{days.last}' AND ended_at >= TIMESTAMP'{days.first} 00:00:00'"
+    return days.sql(f"{source.partition_by}")
+
+
+def _select(job: Job, table: Table, read: dict[str, int], dates: list[str]) -> DataFrame:
+    """The rows of the given days. Sources are cut to what takes part in them, so that files are skipped."""
+    span = Days.of(dates)
+
+    def pinned(match: re.Match[str]) -> str:
+        source = SILVER[match[2]]
+        where = _takes_part(source, span) if span else "false"
+        return f"(SELECT * FROM delta.`{job.path(source)}@v{read[source.full_name]}` WHERE {where})"
+
+    rows = job.spark.sql(SOURCE.sub(pinned, _without_comments(table.sql)))
+    return rows.where(in_dates(f"{table.partition_by}", dates))
+
+
+def _ensure(job: Job, table: Table, rows: DataFrame) -> int:
+    """Create the target with the columns of its SELECT when it is not there; returns its version."""
+    path = job.path(table)
+    if (there := version(path)) is not None:
+        return there
+    docs = {column.name: column.doc.replace("'", "’") for column in table.columns}
+    columns = ", ".join(
+        f"`{field.name}` {field.dataType.simpleString()} COMMENT '{docs.get(field.name, '')}'" for field in rows.schema
+    )
+    comment = table.description.replace("'", "’")
+    job.spark.sql(
+        f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({columns}) USING delta "
+        f"PARTITIONED BY (`{table.partition_by}`) COMMENT '{comment}'"
+    )
+    return version(path) or 0
+
+
+def _now(job: Job, table: Table, read: dict[str, int]) -> datetime | None:
+    """Received time up to which all sources hold everything, as of the versions that are read."""
+    found = [progress(job.path(source), read[source.full_name]) for source in sources_of(table)]
+    moments = [one.now if one else None for one in found]
+    return None if None in moments else min(moment for moment in moments if moment is not None)
+
+
+def _without_comments(sql: str) -> str:
+    return re.sub(r"--.*$", "", sql, flags=re.MULTILINE)

@@ -1,0 +1,58 @@
+"""Publish: audited gold becomes gold, and the publish record says which versions belong together.
+
+The record's **cut-over minute** is where readers change from gold to live. Gold is complete up to the received time
+`now` of its sources; an event may be on its way for a while, and live numbers freeze `live_freeze_after_s` after their
+minute, so gold answers for minutes that ended that long before `now`, and live for all from there on. Both then
+hold the same events, but for those later still, which the next publish restates.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from batch.gold.stage import gold_tables
+from batch.history import Progress, progress, version
+from batch.run import commit
+from infra.settings import Settings
+from schemas.tables.sessions import SESSIONS
+
+logger = logging.getLogger(__name__)
+
+RECORD = "publish.json"
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def publish(settings: Settings) -> dict[str, Any]:
+    """Commit the audited stage of gold, one commit a table, then write `<home>/warehouse/publish.json`."""
+    manifest, _ = commit(settings, "gold")
+    paths = {table.full_name: table.path(settings.lake_root) for table in gold_tables().values()}
+    done = {name: found for name, path in paths.items() if (found := progress(path))}
+    paths[SESSIONS.full_name] = SESSIONS.path(settings.lake_root)
+    record = {
+        "publish_id": manifest.stage_id,
+        "published_at": datetime.now(UTC),
+        "cutover_minute": cutover_minute(list(done.values()), settings.live_freeze_after_s),
+        "versions": {name: version(path) for name, path in paths.items() if name in done or name == SESSIONS.full_name},
+    }
+    _write(settings.warehouse / RECORD, msgspec.json.format(msgspec.json.encode(record)))
+    logger.info("published", extra={"publish_id": manifest.stage_id, "cutover_minute": record["cutover_minute"]})
+    return record
+
+
+def cutover_minute(done: list[Progress], freeze_after_s: int) -> datetime:
+    """The first minute that gold does not fully hold yet, going by its least advanced table."""
+    moments = [one.now or NEVER for one in done]
+    complete_to = min(moments, default=NEVER) - timedelta(seconds=freeze_after_s)
+    return max(NEVER, complete_to.replace(second=0, microsecond=0))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".fresh")
+    fresh.write_bytes(content)
+    fresh.replace(path)

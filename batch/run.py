@@ -1,0 +1,95 @@
+"""The one runner: a layer and an interval in, its stage out; and the commit of what was audited.
+
+The interval is whole days, or what the sources have gained since the targets' last commit. Running it twice, or twice
+at once, equals once (`batch/stage.py` says why).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from batch.commit import commit_table
+from batch.gold.stage import gold_tables, stage_gold
+from batch.silver.events import stage_events
+from batch.silver.sessions import stage_sessions
+from batch.spark import spark_session
+from batch.stage import Days, Job, new_stage_id
+from infra.errors import StageRefused
+from infra.settings import Settings
+from schemas.registry import EVENT_TOPICS, PLAYBACK
+from schemas.stage import Manifest, StagedLayer, StagedTable, read_manifest, require_audit, write_manifest
+from schemas.table import Table
+from schemas.tables import SILVER
+from schemas.tables.sessions import SESSIONS
+
+logger = logging.getLogger(__name__)
+
+
+def stage(settings: Settings, layer: StagedLayer, days: Days | None = None) -> Manifest | None:
+    """Stage a layer and write its manifest. None: the sources have brought nothing new."""
+    with spark_session(settings) as spark:
+        job = Job(spark, settings, new_stage_id(), days)
+        tables = _silver(job) if layer == "silver" else _gold(job)
+    if not tables:
+        return None
+    manifest = Manifest(stage_id=job.stage_id, layer=layer, tables=tables)
+    write_manifest(settings.lake_root, manifest)
+    return manifest
+
+
+def commit(settings: Settings, layer: StagedLayer) -> tuple[Manifest, dict[str, int]]:
+    """Commit the stage of a layer, if it was audited. Returns it, and the version that holds each of its tables.
+
+    Sessions go before the events that they come from: when a crash falls in between, the events are staged again from
+    where they were, and nothing that a replaced row has touched is forgotten.
+    """
+    manifest = read_manifest(settings.lake_root, layer)
+    if manifest is None:
+        msg = f"no stage of {layer} waits in {settings.lake_root}; run `playlake stage {layer}`"
+        raise StageRefused(msg)
+    require_audit(settings.lake_root, manifest)
+    tables = definitions(layer)
+    versions: dict[str, int] = {}
+    with spark_session(settings) as spark:
+        for name in reversed(tables):
+            if name in manifest.tables:
+                started, staged = time.monotonic(), manifest.tables[name]
+                versions[name] = commit_table(spark, settings, tables[name], staged, manifest.stage_id)
+                _report("committed", tables[name], staged, started, version=versions[name])
+    return manifest, versions
+
+
+def definitions(layer: StagedLayer) -> dict[str, Table]:
+    """The tables of a layer by name, in order of dependence."""
+    return SILVER if layer == "silver" else gold_tables()
+
+
+def _silver(job: Job) -> dict[str, StagedTable]:
+    tables: dict[str, StagedTable] = {}
+    for topic in EVENT_TOPICS.values():
+        started = time.monotonic()
+        if staged := stage_events(job, topic):
+            tables[topic.table] = staged
+            _report("staged", SILVER[topic.table], staged, started)
+    started = time.monotonic()
+    if staged := stage_sessions(job, tables.get(PLAYBACK.table)):
+        tables[SESSIONS.name] = staged
+        _report("staged", SESSIONS, staged, started)
+    return tables
+
+
+def _gold(job: Job) -> dict[str, StagedTable]:
+    tables: dict[str, StagedTable] = {}
+    for name, table in gold_tables().items():
+        started = time.monotonic()
+        if staged := stage_gold(job, table):
+            tables[name] = staged
+            _report("staged", table, staged, started)
+    return tables
+
+
+def _report(what: str, table: Table, staged: StagedTable, started: float, **more: int) -> None:
+    seconds = round(time.monotonic() - started, 1)
+    figures = {"rows": staged.rows, "partitions": len(staged.dates), "seconds": seconds, **more}
+    logger.info("%s %s", what, table.full_name, extra=figures)

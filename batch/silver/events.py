@@ -1,0 +1,133 @@
+"""Silver events of any topic: each event once, by the day it happened. Bronze keeps every record, copies included.
+
+Of the records that share an event_id the first received one counts (received_at, then partition, then offset), whatever
+order they reach bronze in: a copy that turns out to be earlier takes the place of the one that silver has.
+
+Where is the other copy? A copy has the same client stamp, so the same event_date, unless its stamp was not believed
+or was corrected by sentAt. Those are *moved* and looked for in every day; the others within NEAR_DAYS around the new
+events, which covers a moved copy of theirs too (a believed stamp lies within 7 days of its receipt).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from batch.history import progress, version
+from batch.spark import as_contract, ensure_table
+from batch.stage import Days, Job, Removed, changes
+from schemas.event import MAX_FUTURE, MAX_PAST, MAX_SKEW
+from schemas.stage import StagedTable
+from schemas.tables import BRONZE, SILVER_EVENTS
+from schemas.topic import EventTopic
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+NEAR_DAYS = 2 * MAX_PAST.days
+FIRST = "struct(received_at, partition, offset)"
+"""Orders copies of an event."""
+MOVED = f"(is_clock_suspect OR coalesce(abs(timestampdiff(SECOND, sent_at, received_at)) >= {MAX_SKEW.seconds}, false))"
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What a range of bronze versions (or of days) brought, in one look."""
+
+    rows: int
+    days: Days | None
+    has_moved: bool
+    now: datetime | None
+
+
+def stage_events(job: Job, topic: EventTopic) -> StagedTable | None:
+    """Stage what bronze has and silver has not, or all of `job.days` anew. None when there is nothing to do."""
+    bronze, table = BRONZE[topic.name], SILVER_EVENTS[topic.name]
+    until = version(job.path(bronze))
+    if until is None:
+        return None
+    ensure_table(job.spark, job.path(table), table)
+    base, done = version(job.path(table)) or 0, progress(job.path(table))
+    after = done.complete.get(bronze.full_name) if done else None
+    if job.days is None and after is not None and after >= until:
+        return None
+    new = arrivals(job, topic, after, until)
+    seen = look(new)
+    if not seen.rows and job.days is None:
+        return None
+
+    known = None if done is None else job.read(table, base)
+    restated = None
+    if known is not None and job.days is not None:
+        restated = known.where(job.days.sql("event_date")).select("event_id", "event_date")
+        known = known.where(f"NOT ({job.days.sql('event_date')})")
+    put, gone = _first_copies(new, known, seen)
+    if restated is not None:
+        gone = restated if gone is None else gone.union(restated)
+    at, rows = job.stage(table, as_contract(put, table.columns))
+    removed = Removed() if gone is None else job.stage_removed(table, gone)
+    return StagedTable(
+        version=at,
+        rows=rows,
+        base=base,
+        sources={bronze.full_name: until},
+        removed=removed.version,
+        dates=removed.dates,
+        **job.watermark(done, {bronze.full_name: until}, later(done.now if done else None, seen.now)),
+    )
+
+
+def arrivals(job: Job, topic: EventTopic, after: int | None, until: int) -> DataFrame:
+    """Records of bronze versions `(after, until]`, or those of `job.days` as of `until`, as silver rows."""
+    bronze = BRONZE[topic.name]
+    if job.days is None:
+        rows = changes(job.spark, job.path(bronze), after, until)
+    else:
+        # occurred_at lies within [received_at - MAX_PAST, received_at + MAX_FUTURE]: so much of bronze must be read.
+        received = job.days.widened(before=1 + MAX_FUTURE.days, after=1 + MAX_PAST.days).sql("received_date")
+        rows = job.read(bronze, until).where(f"{received} AND {job.days.sql('to_date(occurred_at)')}")
+    return as_contract(rows.selectExpr("*", "to_date(occurred_at) AS event_date"), SILVER_EVENTS[topic.name].columns)
+
+
+def look(new: DataFrame) -> Arrived:
+    """How many records, of which days, whether some were moved, and the newest received_at."""
+    [row] = new.selectExpr(
+        "count(*) AS rows",
+        "CAST(min(event_date) AS STRING) AS first",
+        "CAST(max(event_date) AS STRING) AS last",
+        f"bool_or({MOVED}) AS has_moved",
+        "unix_micros(max(received_at)) AS now_us",
+    ).collect()
+    days = Days(date.fromisoformat(row["first"]), date.fromisoformat(row["last"])) if row["rows"] else None
+    return Arrived(row["rows"], days, bool(row["has_moved"]), _moment(row["now_us"]))
+
+
+def _first_copies(new: DataFrame, known: DataFrame | None, seen: Arrived) -> tuple[DataFrame, DataFrame | None]:
+    """The new events that silver is to hold, and the keys of silver's rows that they replace."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    place = Window.partitionBy("event_id").orderBy("received_at", "partition", "offset")
+    first = new.withColumn("_place", F.row_number().over(place)).where("_place = 1").drop("_place")
+    if known is None or seen.days is None:
+        return first, None
+    there = known.select("event_id", F.col("event_date").alias("_date"), F.expr(FIRST).alias("_there"))
+    near = there.where(seen.days.widened(NEAR_DAYS, NEAR_DAYS).sql("_date"))
+    if seen.has_moved:
+        plain, moved = first.where(f"NOT {MOVED}"), first.where(MOVED)
+        joined = plain.join(near, "event_id", "left").unionByName(moved.join(there, "event_id", "left"))
+    else:
+        joined = first.join(near, "event_id", "left")
+    is_earlier = f"{FIRST} < _there"
+    put = joined.where(f"_there IS NULL OR {is_earlier}").drop("_date", "_there")
+    return put, joined.where(is_earlier).selectExpr("event_id", "_date AS event_date")
+
+
+def later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The later of two moments that may be unknown."""
+    return max((moment for moment in (one, other) if moment is not None), default=None)
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else datetime.fromtimestamp(micros / 1e6, UTC)

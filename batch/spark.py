@@ -1,0 +1,129 @@
+"""The Spark session of a batch job: a client of the Connect server, with our code shipped to its Python workers."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from infra.errors import ProcessError
+from infra.settings import ROOT, Settings
+from schemas.derive import arrow_schema, spark_ddl
+from schemas.table import Column, Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+T = TypeVar("T")
+SHIPPED = ("infra", "schemas", "batch")
+"""Folders that a function needs when it runs in a Python worker, maybe on another machine."""
+CONFLICT_RETRIES = 5
+SESSION_CONFIG = {
+    "spark.sql.session.timeZone": "UTC",
+    # Histograms and registers collect small lists a group; the default (128 groups) would sort every row instead.
+    "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
+}
+
+
+@contextmanager
+def spark_session(settings: Settings) -> Iterator[SparkSession]:
+    """A session on the Connect server at `settings.spark_url`. Raises ProcessError when none answers."""
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    # Failed requests are logged by the client as well as raised.
+    logging.getLogger("pyspark.sql.connect").setLevel(logging.CRITICAL)
+    spark = None
+    try:
+        spark = SparkSession.builder.remote(settings.spark_url).create()
+        # The client's own policy hangs for minutes when the server is gone.
+        cast("Any", spark).client.set_retry_policies(
+            [DefaultPolicy(max_retries=4, initial_backoff=50, max_backoff=2000)]
+        )
+        for name, value in SESSION_CONFIG.items():
+            spark.conf.set(name, value)
+        _ship(spark)
+    except PySparkException as error:
+        msg = (
+            f"no Spark Connect server answers at {settings.spark_url} ({_first_line(error)}); start it by `playlake up`"
+        )
+        raise ProcessError(msg) from None
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def _ship(spark: SparkSession) -> None:
+    """Send our packages as one zip, named by its content: a long-lived server never runs yesterday's code."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = sorted(path for name in SHIPPED for path in (ROOT / name).rglob("*.py"))
+        digest = hashlib.blake2b(digest_size=8)
+        path = Path(folder) / "code.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in files:
+                raw = file.read_bytes()
+                digest.update(raw)
+                archive.writestr(zipfile.ZipInfo(str(file.relative_to(ROOT))), raw)
+        named = path.rename(path.with_name(f"playlake_{digest.hexdigest()}.zip"))
+        cast("Any", spark).addArtifacts(str(named), pyfile=True)
+
+
+def ensure_table(spark: SparkSession, path: str, table: Table) -> None:
+    """Create the Delta table that the contract describes, or add the columns that it has gained since."""
+    partition = f"PARTITIONED BY (`{table.partition_by}`)" if table.partition_by else ""
+    comment = table.description.replace("'", "’")
+    # Who comes next asks for the rows that changed.
+    properties = "'delta.enableChangeDataFeed' = 'true'"
+    spark.sql(
+        f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({spark_ddl(table.columns)}) USING delta {partition} "
+        f"COMMENT '{comment}' TBLPROPERTIES ({properties})"
+    )
+    there = set(spark.table(f"delta.`{path}`").columns)
+    if new := [column for column in table.columns if column.name not in there]:
+        spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({spark_ddl(new)})")
+
+
+def as_contract(rows: DataFrame, columns: Iterable[Column]) -> DataFrame:
+    """Exactly these columns in this order and type; null where `rows` has none of that name (an older table).
+
+    The cast also strips the collation that Spark Connect puts on strings out of Python (`string collate UTF8_BINARY`),
+    at which every other reader of Delta refuses the table.
+    """
+    from pyspark.sql import functions as F
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    there = set(rows.columns)
+    types = {field.name: field.dataType.simpleString() for field in from_arrow_schema(arrow_schema(columns)).fields}
+    return rows.select(
+        *((F.col(f"`{name}`") if name in there else F.lit(None)).cast(kind).alias(name) for name, kind in types.items())
+    )
+
+
+def retry_conflicts(action: Callable[[], T]) -> T:
+    """Run `action` again when another writer's commit came in between; `action` must bear being repeated."""
+    from pyspark.errors import PySparkException
+
+    for attempt in range(CONFLICT_RETRIES + 1):
+        try:
+            return action()
+        except PySparkException as error:
+            if attempt == CONFLICT_RETRIES or not is_conflict(error):
+                raise
+    raise AssertionError
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether a Delta commit lost against another one."""
+    text = str(error)
+    return "DELTA_CONCURRENT" in text or "io.delta.exceptions.Concurrent" in text or "ProtocolChangedException" in text
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0][:200]
