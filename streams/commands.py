@@ -24,6 +24,12 @@ class To(StrEnum):
     file = "file"
 
 
+class Source(StrEnum):
+    """Recordings that can be replayed."""
+
+    lumos = "lumos"
+
+
 ToOption = Annotated[To, typer.Option("--to", help="Where to send: the topics, the HTTP collector, or --output FILE.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="With --to file: one record a line.")]
 RateOption = Annotated[float | None, typer.Option("--rate", min=0.1, help="Most records a second.")]
@@ -62,6 +68,38 @@ def simulate(
     audience = Audience(seed, viewers, round(start.timestamp() * 1000), round(until.timestamp() * 1000))
     records = arriving(audience, broken=broken, duplicates=duplicates, events=events)
     _report(run(records, target(to, Settings.from_env(), output), rate=rate, live=live), summary)
+
+
+@app.command()
+def replay(
+    source: Annotated[Source, typer.Argument(help="What was recorded: lumos, a log of chunks.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, also gzipped.")],
+    *,
+    as_now: Annotated[
+        bool, typer.Option("--as-now/--original-time", help="Lay the sessions into the last hours, or leave them be.")
+    ] = True,
+    hours: Annotated[float, typer.Option(min=0.1, help="How many hours to lay them into.")] = 3,
+    until: DateTime = None,
+    rate: RateOption = None,
+    to: ToOption = To.kafka,
+    output: OutputOption = None,
+    summary: SummaryOption = None,
+) -> None:
+    """Send the events of recorded real sessions; by default as if they had happened in the hours until --until."""
+    from infra.settings import Settings
+    from streams.intake import lumos
+    from streams.intake.replay import arriving, begun_hour, original_times
+    from streams.intake.replay import as_now as lay
+    from streams.intake.simulate import run
+    from streams.intake.targets import target
+
+    recordings = lumos.read(file)
+    end = until.replace(tzinfo=UTC) if until else begun_hour(datetime.now(UTC))
+    begins = lay(recordings, end, hours) if as_now else original_times(recordings)
+    done = run(arriving(recordings, begins), target(to, Settings.from_env(), output), rate=rate)
+    _report(done, summary)
+    when = f"in the {hours:g} hours until {end:%Y-%m-%dT%H:%M:%S}Z" if as_now else "at their original times"
+    typer.echo(f"{len(recordings)} sessions from {source.value}, {when}")
 
 
 def _report(done: Summary, path: Path | None) -> None:

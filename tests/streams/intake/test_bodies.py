@@ -46,7 +46,9 @@ def test_an_empty_array_has_no_records() -> None:
     assert split(b" [ ] ") == []
 
 
-@pytest.mark.parametrize("body", [b"", b" \n ", b"hello", b'[{"a":1}', b'[{"a":1} {"b":2}]', b"{", b"a=1&b=2", b"[" * 99999])
+@pytest.mark.parametrize(
+    "body", [b"", b" \n ", b"hello", b'[{"a":1}', b'[{"a":1} {"b":2}]', b"{", b"a=1&b=2", b"[" * 99999]
+)
 def test_nothing_to_read(body: bytes) -> None:
     with pytest.raises(ContractError) as caught:
         split(body)

@@ -213,7 +213,10 @@ def test_many_clients_at_once_are_all_in_kafka(collector: RunningCollector, kafk
 
 def test_sigterm_answers_what_is_in_flight_and_exits_0(collector: RunningCollector, kafka: Settings) -> None:
     lines = b"\n".join(SEED.replace(b"user123", b"user%d" % i) for i in range(5000))
-    with httpx.Client(timeout=30) as session, session.stream("POST", f"{collector.url}/v1/events", content=lines) as answer:
+    with (
+        httpx.Client(timeout=30) as session,
+        session.stream("POST", f"{collector.url}/v1/events", content=lines) as answer,
+    ):
         began = time.monotonic()
         assert collector.stop() == 0
         assert time.monotonic() - began < 9
