@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from infra.errors import SetupError
+from infra.health import reachable
 from infra.settings import ROOT, Settings
 
 USER = "admin"
@@ -36,7 +37,7 @@ def folder(settings: Settings) -> Path:
 
 
 def url(settings: Settings) -> str:
-    return f"http://{settings.host}:{settings.airflow_port}"
+    return f"http://{reachable(settings.host)}:{settings.airflow_port}"
 
 
 def command(settings: Settings, component: str) -> list[str]:
