@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
+import time
 from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,6 +52,28 @@ class LogFiles:
         except FileNotFoundError:
             return []
 
+    def read(self, parts: Sequence[str], lines: int, follow: bool = False) -> Iterator[tuple[str, str]]:
+        """(part, line): the last ones in the order of their time stamps; with `follow` also those to come."""
+        ends = {part: self._size(part) for part in parts}
+        last = [(part, line) for part in parts for line in self.last_lines(part, lines)]
+        yield from sorted(last, key=lambda pair: _stamp(pair[1])) if len(parts) > 1 else last
+        while follow:
+            for part in parts:
+                if self._size(part) < ends[part]:  # cut, or begun anew
+                    ends[part] = 0
+                if self._size(part) > ends[part]:
+                    with self.path(part).open("rb") as file:
+                        file.seek(ends[part])
+                        whole, _, _ = file.read().rpartition(b"\n")
+                    if whole:
+                        ends[part] += len(whole) + 1
+                        yield from ((part, line) for line in whole.decode(errors="backslashreplace").split("\n"))
+            time.sleep(0.2)
+
+    def _size(self, part: str) -> int:
+        path = self.path(part)
+        return path.stat().st_size if path.exists() else 0
+
     async def keep_small(self) -> None:
         """For ever: a log that has grown too large becomes `.1`. Writers append, so they go on at its new beginning."""
         while True:
@@ -75,6 +100,12 @@ def readable(line: str) -> str:
     head = f"{str(told.get('ts', ''))[11:23]:12} {str(told.get('level', '')).upper():8}{told['msg']}"
     trace = str(told.get("trace") or "").strip()
     return head + (f"  {extra}" if extra else "") + (f"\n{trace}" if trace else "")
+
+
+def _stamp(line: str) -> str:
+    """What to sort by; a line without a time stamp stays where it is among its own, at the front."""
+    found = re.search(r'"(?:ts|timestamp)": ?"([^"]+)"', line)
+    return found[1] if found else ""
 
 
 def _short(value: Any) -> str:
