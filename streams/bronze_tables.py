@@ -1,0 +1,106 @@
+"""The tables of the sink: every bronze table, the dead letters, and the one order in which they are committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
+from schemas.tables import BRONZE, DEAD_LETTERS
+from streams.bronze_rows import SORTED_BY, Decoder, Record
+from streams.dead_letters import DeadLetter, from_topic, rejected, to_arrow
+from streams.delta_audit import audit
+from streams.delta_sink import DeltaSink, local_path
+from streams.ownership import Owned, claim
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SOURCES = (*EVENT_TOPICS, DEAD_LETTER_TOPIC.name)
+"""Topics that the sink reads. What a collector puts into the last one is in no other."""
+
+
+@dataclass
+class Pending:
+    """Decoded and not yet committed."""
+
+    rows: dict[str, list[pa.Table]] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)
+    records: int = 0
+    bytes: int = 0
+
+
+class BronzeTables:
+    """All tables, opened. `sources`: topic → what identifies it (its id and layout), to which its table is bound."""
+
+    def __init__(self, lake_root: str, sources: Mapping[str, str], step: Callable[[str], None]) -> None:
+        """Raises LakeDamaged for a log that can't be trusted, PositionRefused for one that belongs to other topics."""
+        for table in (*BRONZE.values(), DEAD_LETTERS):
+            audit(local_path(table, lake_root))
+        self._letters = DeltaSink(DEAD_LETTERS, lake_root, sources, step=step)
+        self._rows = {
+            name: DeltaSink(table, lake_root, {name: sources[name]}, SORTED_BY, step) for name, table in BRONZE.items()
+        }
+        self._decoders = {name: Decoder(topic) for name, topic in EVENT_TOPICS.items()}
+
+    def claim(self, topic: str, topic_id: str, ends: Mapping[int, tuple[int, int]]) -> list[Owned]:
+        """Take over partitions (`streams.ownership.claim`)."""
+        return claim(topic, topic_id, ends, self._rows.get(topic, self._letters), self._letters)
+
+    def decode(self, topic: str, records: Sequence[Record], pending: Pending) -> None:
+        """Add the records to what is pending, each as a row or as a dead letter."""
+        pending.records += len(records)
+        pending.bytes += sum(len(record.value() or b"") for record in records)
+        if topic == DEAD_LETTER_TOPIC.name:
+            pending.letters += [letter for record in records if (letter := from_topic(record))]
+            return
+        rows, broken = self._decoders[topic].decode(records)
+        pending.rows.setdefault(topic, []).append(rows)
+        pending.letters += [rejected(*pair) for pair in broken]
+
+    def commit(self, moved: Iterable[Owned], pending: Pending) -> dict[str, int]:
+        """Everything pending into the lake, and the positions of `moved` with it; returns rows by table.
+
+        Dead letters go first: a position in the rows' table says that both are kept. Raises PositionMoved when another
+        process got in between; then some tables may be committed and the log knows which.
+        """
+        by_topic = {topic: list(group) for topic, group in groupby(sorted(moved, key=_topic), key=_topic)}
+        done: dict[str, int] = {}
+        broken = {(letter.topic, letter.partition) for letter in pending.letters}
+        concerned = [
+            owned
+            for topic, group in by_topic.items()
+            for owned in group
+            if topic == DEAD_LETTER_TOPIC.name or (topic, owned.partition) in broken
+        ]
+        if concerned:
+            self._letters.commit(to_arrow(pending.letters), _all(owned.letters_changes() for owned in concerned))
+            done[DEAD_LETTERS.name] = len(pending.letters)
+            for owned in concerned:
+                owned.letters_kept()
+        for topic, group in by_topic.items():
+            if topic != DEAD_LETTER_TOPIC.name:
+                done[BRONZE[topic].name] = self._commit_rows(topic, group, pending)
+            for owned in group:
+                owned.position = owned.next
+        return done
+
+    def _commit_rows(self, topic: str, group: Iterable[Owned], pending: Pending) -> int:
+        import pyarrow as pa
+
+        pieces = pending.rows.get(topic)
+        rows: pa.Table = pa.concat_tables(pieces) if pieces else None
+        self._rows[topic].commit(rows, _all(owned.rows_changes() for owned in group))
+        return rows.num_rows if pieces else 0
+
+
+def _topic(owned: Owned) -> str:
+    return owned.topic
+
+
+def _all(
+    changes: Iterable[Mapping[str, tuple[int | None, int]]],
+) -> dict[str, tuple[int | None, int]]:
+    return {name: change for some in changes for name, change in some.items()}

@@ -1,0 +1,161 @@
+"""The sink on a real broker: every record once, whatever kills it."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+
+import pytest
+
+from infra.kafka import producer_config
+from infra.settings import Settings
+from schemas.tables import BRONZE, DEAD_LETTERS
+from schemas.topic import Topic
+from tests.streams.bronze_world import (
+    assert_each_record_once,
+    event,
+    log_of,
+    produce,
+    query,
+    sink,
+    stop,
+    url,
+    wait_caught_up,
+    wait_ready,
+)
+
+pytestmark = pytest.mark.kafka
+PLAYBACK_TABLE = "user_playback_events"
+
+
+def test_killed_at_random_moments_it_loses_and_doubles_nothing(kafka: Settings, topics: Mapping[str, Topic]) -> None:
+    bad = 0
+    done = threading.Event()
+
+    def keep_producing() -> None:
+        nonlocal bad
+        for part in range(40):
+            bad += produce(kafka, 1000, seed=part, first=part * 1000)
+            if not done.is_set():
+                time.sleep(1)
+
+    producing = threading.Thread(target=keep_producing)
+    producing.start()
+    choose = random.Random(7)
+    for _ in range(5):
+        with sink(kafka, "g") as process:
+            time.sleep(choose.uniform(6, 10))
+            assert process.poll() is None, log_of(kafka)[-3000:]
+            process.kill()
+    done.set()
+    producing.join()
+    with sink(kafka, "g") as process:
+        wait_caught_up(kafka, 60, process)
+        assert stop(process) < 10
+    assert assert_each_record_once(kafka) == {"rows": 40_000 - bad, "letters": bad}
+
+
+@pytest.mark.parametrize("table", [PLAYBACK_TABLE, "dead_letters"])
+@pytest.mark.parametrize("moment", ["before files", "before commit", "after commit"])
+def test_killed_at_a_chosen_moment(kafka: Settings, topics: Mapping[str, Topic], table: str, moment: str) -> None:
+    bad = produce(kafka, 3000, broken=0.05)
+    # The first commit of each table is a claim; the second carries records.
+    with sink(kafka, "first", f"{table}: {moment}", 2) as process:
+        assert process.wait(30) == -9, log_of(kafka)[-3000:]
+    bad += produce(kafka, 1000, broken=0.05, seed=2, first=3000)
+    with sink(kafka, "second") as process:
+        wait_caught_up(kafka, 30, process)
+        stop(process)
+    assert assert_each_record_once(kafka) == {"rows": 4000 - bad, "letters": bad}
+
+
+def test_two_processes_share_and_take_over(kafka: Settings, topics: Mapping[str, Topic]) -> None:
+    bad = produce(kafka, 3000)
+    with sink(kafka, "g") as first, sink(kafka, "g") as second:
+        wait_caught_up(kafka, 30, first, second)
+        for part in range(1, 4):
+            bad += produce(kafka, 1000, seed=part, first=3000 * part)
+        stop(first)
+        bad += produce(kafka, 1000, seed=9, first=20_000)
+        wait_caught_up(kafka, 30, second)
+        stop(second)
+    assert assert_each_record_once(kafka) == {"rows": 7000 - bad, "letters": bad}
+    shared = [line for line in log_of(kafka).splitlines() if "claimed partitions" in line]
+    assert any(0 < len(json.loads(line)["positions"]) < 5 for line in shared), "they never shared"
+
+
+def test_a_batch_of_broken_records_moves_the_position(kafka: Settings, topics: Mapping[str, Topic]) -> None:
+    produce(kafka, 500, broken=1.1)
+    with sink(kafka, "g") as process:
+        wait_caught_up(kafka, 30, process)
+        stop(process)
+    assert assert_each_record_once(kafka) == {"rows": 0, "letters": 500}
+
+
+def test_control_records_are_no_gap_and_no_lag(kafka: Settings, topics: Mapping[str, Topic]) -> None:
+    from confluent_kafka import Producer
+
+    producer = Producer(producer_config(kafka, {"transactional.id": "t"}))
+    producer.init_transactions(20)
+    for number, commit in enumerate((True, False, True, False)):
+        producer.begin_transaction()
+        for n in range(10):
+            producer.produce("user.playback.events", key=b"u1", value=event(number * 10 + n))
+        producer.flush(10)
+        (producer.commit_transaction if commit else producer.abort_transaction)(20)
+    with sink(kafka, "g") as process:
+        wait_caught_up(kafka, 30, process)
+        stop(process)
+    rows = query(BRONZE["user.playback.events"].path(kafka.lake_root), "SELECT event_id FROM t")
+    assert {row["event_id"] for row in rows} == {f"e{n}" for n in (*range(10), *range(20, 30))}
+    assert len(rows) == 20
+
+
+def test_what_a_collector_rejected_is_kept_once(kafka: Settings, topics: Mapping[str, Topic]) -> None:
+    from confluent_kafka import Producer
+
+    letter = {
+        "source": "collector", "at": "2026-01-15T20:30:45Z", "topic": None, "partition": None, "offset": None,
+        "reason": "unknown_event_type", "field": "eventType", "detail": "d", "key": None, "value": "eyI=", "size": 2,
+    }  # fmt: skip
+    producer = Producer(producer_config(kafka))
+    producer.produce("dead.letters", value=json.dumps(letter).encode())
+    producer.produce("dead.letters", value=json.dumps(letter | {"source": "sink"}).encode())
+    producer.produce("dead.letters", value=b"what is this")
+    producer.flush(10)
+    produce(kafka, 10, broken=1.1)
+    for _ in range(2):
+        with sink(kafka, "g") as process:
+            wait_ready(process)
+            wait_caught_up(kafka, 30, process)
+            time.sleep(1)
+            stop(process)
+    rows = query(DEAD_LETTERS.path(kafka.lake_root), "SELECT * FROM t WHERE topic = 'dead.letters'")
+    assert sorted((row["reason"], row["value"]) for row in rows) == [
+        ("not_json", b"what is this"),
+        ("unknown_event_type", b'{"'),
+    ]
+    assert assert_each_record_once(kafka)["letters"] == 10
+
+
+def test_it_tells_how_it_is(kafka: Settings, topics: Mapping[str, Topic]) -> None:
+    bad = produce(kafka, 2000, broken=0.05)
+    with sink(kafka, "g") as process:
+        wait_caught_up(kafka, 30, process)
+        time.sleep(1)
+        wait_ready(process)
+        with urllib.request.urlopen(f"{url(process)}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        stop(process)
+    figures = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+
+    def of(name: str) -> list[float]:
+        return [float(value) for full, value in figures if full.startswith(name)]
+
+    assert sum(of('playlake_sink_rows_total{table="user')) == 2000 - bad
+    assert sum(of("playlake_sink_dead_letters_total")) == bad
+    assert set(of("playlake_sink_lag{")) == {0.0}
