@@ -1,0 +1,141 @@
+"""Answers of queries in the forms that people and programs ask for: JSON, CSV, a table on a terminal.
+
+JSON knows fewer types than SQL: integers beyond ±(2^53 - 1) and decimals become strings, so that no digit is lost on
+the way through a double; NaN and infinities become null; stamps are ISO 8601 in UTC with Z, intervals are
+ISO 8601 durations, binary data is hex. Arrow keeps every type as it is.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from warehouse.sandbox.pool import Answer
+
+SAFE_INTEGER = 2**53 - 1
+CSV_TYPE, JSON_TYPE, ARROW_TYPE = "text/csv; charset=utf-8", "application/json", "application/vnd.apache.arrow.stream"
+
+
+def to_json(answer: Answer) -> bytes:
+    """`{"columns": [{"name", "type"}], "rows": [[...]], "row_count", "truncated", "elapsed_ms", "publish_id"}`."""
+    table = answer.table
+    body = {
+        "columns": [{"name": field.name, "type": str(field.type)} for field in table.schema],
+        "rows": [[plain(value) for value in row] for row in rows(table)],
+        "row_count": table.num_rows,
+        "truncated": answer.truncated,
+        "elapsed_ms": round(answer.elapsed_s * 1000, 1),
+        "publish_id": answer.publish_id,
+    }
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def to_csv(answer: Answer) -> bytes:
+    """A header and the rows; nested values as JSON, nulls empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(answer.table.schema.names)
+    writer.writerows([_text(value, null="") for value in row] for row in rows(answer.table))
+    return out.getvalue().encode()
+
+
+def to_arrow(answer: Answer) -> bytes:
+    """An Arrow IPC stream."""
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, answer.table.schema) as stream:
+        stream.write_table(answer.table)
+    return out.getvalue()
+
+
+def to_text(answer: Answer, max_width: int = 60) -> str:
+    """Columns that line up: numbers to the right, long values cut with …"""
+    names = answer.table.schema.names
+    cells = [[_cut(_text(value, null="NULL"), max_width) for value in row] for row in rows(answer.table)]
+    right = [_is_number(field.type) for field in answer.table.schema]
+    widths = [max([len(name), *(len(row[place]) for row in cells)]) for place, name in enumerate(names)]
+
+    def line(values: list[str]) -> str:
+        parts = zip(values, widths, right, strict=True)
+        return "  ".join(v.rjust(width) if is_right else v.ljust(width) for v, width, is_right in parts).rstrip()
+
+    body = [line(names), "  ".join("-" * width for width in widths), *(line(row) for row in cells)]
+    note = f"({answer.table.num_rows} row{'' if answer.table.num_rows == 1 else 's'}"
+    note += ", more were cut off)" if answer.truncated else ")"
+    return "\n".join([*body, note])
+
+
+def rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """Row after row, also where two columns have one name."""
+    for batch in table.to_batches():
+        yield from zip(*(_values(column) for column in batch.columns), strict=True)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    match value:
+        case None | bool() | str():
+            return value
+        case int():
+            return value if -SAFE_INTEGER <= value <= SAFE_INTEGER else str(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case Decimal():
+            return plain(int(value)) if value.as_tuple().exponent == 0 else str(value)
+        case datetime():
+            stamp = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+            return stamp.isoformat() + ("" if value.tzinfo is None else "Z")
+        case date() | time():
+            return value.isoformat()
+        case timedelta():
+            return f"PT{value.total_seconds():g}S"
+        case pa.MonthDayNano():
+            return f"P{value.months}M{value.days}DT{value.nanoseconds / 1e9:g}S"
+        case bytes():
+            return value.hex()
+        case dict():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case _:
+            return str(value)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Python values; stamps beyond Python's years (infinity) as null."""
+    try:
+        return list(column.to_pylist(maps_as_pydicts="lossy"))
+    except (OverflowError, ValueError):
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py(maps_as_pydicts="lossy")
+    except (OverflowError, ValueError):
+        return None
+
+
+def _text(value: Any, null: str) -> str:
+    simple = plain(value)
+    if simple is None:
+        return null if value is None else str(value)
+    if isinstance(simple, bool):
+        return "true" if simple else "false"
+    return json.dumps(simple, ensure_ascii=False) if isinstance(simple, dict | list) else str(simple)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _cut(text: str, width: int) -> str:
+    line = text.replace("\n", "⏎")
+    return line if len(line) <= width else line[: width - 1] + "…"

@@ -1,0 +1,207 @@
+"""Keeps `live.duckdb` a second behind the stream: reads the live topic from its beginning, writes the file by rename.
+
+What is kept: everything from the cut-over minute of the publish in force, up to `live_max_rows`. Beyond that the oldest
+minutes go, and the file's `meta` names the gap. The first file is written when the topic has been read to its end, so
+neither a restart of the server nor one of a stream worker shows fewer numbers than there were.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from prometheus_client import Counter, Gauge, Histogram
+
+from infra.errors import ContractError
+from infra.kafka import consumer_config
+from infra.settings import Settings
+from schemas.registry import LIVE_QUALITY
+from warehouse import attach, publication
+from warehouse.live_state import LiveState
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+PERIOD_S = 1.0
+DUTY = 0.25
+"""Share of the time that writing may take; a file that is slow to write is written less often."""
+KEEP_REPLACED_S = 60.0
+"""How long minutes stay after a publish has taken them over: readers may still hold the publish before."""
+METADATA_S = 2.0
+TOPIC_WAIT_S = 1.0
+BATCH_RECORDS = 5_000
+
+RECORDS = Counter("playlake_server_live_records", "Records of the live topic that were taken in")
+REJECTED = Counter("playlake_server_live_rejected", "Records of the live topic that are no live values")
+ROWS = Gauge("playlake_server_live_rows", "Rows of live minutes in memory")
+GAP = Gauge("playlake_server_live_gap_seconds", "Length of the gap between published and live minutes")
+WRITE_SECONDS = Histogram("playlake_server_live_write_seconds", "Time to write the live file")
+
+logger = logging.getLogger(__name__)
+
+
+class LiveFile:
+    """Writes the state as a DuckDB file that readers attach while it is replaced."""
+
+    def __init__(self, folder: Path, wall_clock: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._wall_clock = wall_clock
+        self._connection: DuckDBPyConnection = duckdb.connect(":memory:", config={"threads": 1, "temp_directory": ""})
+        self._connection.execute("SET TimeZone = 'UTC'")
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f".{publication.LIVE}.*"):
+            left.unlink()
+
+    def write(self, state: LiveState, cutover_s: int | None) -> None:
+        """Replace the live file. It need not survive a power cut, so nothing waits for the disk."""
+        fresh = self._folder / f".{publication.LIVE}.{os.getpid()}"
+        fresh.unlink(missing_ok=True)
+        connection = self._connection
+        connection.execute(f"ATTACH {attach.quoted(fresh)} AS fresh")
+        try:
+            attach.create_live_tables(connection, "fresh")
+            self._insert("quality_minute", state.table())
+            self._insert("now", state.now_table())
+            gap = self._gap(state, cutover_s)
+            kept_from = max(gap[1] or 0, state.first_minute_s or 0) or None
+            stamps = [None if second is None else datetime.fromtimestamp(second, UTC) for second in (kept_from, *gap)]
+            now = datetime.fromtimestamp(self._wall_clock(), UTC)
+            connection.execute("INSERT INTO fresh.main.meta VALUES (?, ?, ?, ?)", [now, *stamps])
+        finally:
+            connection.execute("DETACH fresh")
+        fresh.chmod(0o444)
+        fresh.replace(self._folder / publication.LIVE)
+        ROWS.set(state.rows)
+        GAP.set((gap[1] or 0) - (gap[0] or gap[1] or 0))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _gap(self, state: LiveState, cutover_s: int | None) -> tuple[int | None, int | None]:
+        """Minutes that neither side has: from the cut-over to the first minute that live holds whole."""
+        retained_s = int(self._wall_clock()) - LIVE_QUALITY.retention_ms // 1000
+        lost_before_s = max(state.dropped_before_s, retained_s if cutover_s is not None else 0)
+        if cutover_s is not None and lost_before_s > cutover_s:
+            return cutover_s, lost_before_s
+        return None, state.dropped_before_s or None
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        self._connection.register("rows", rows)
+        self._connection.execute(f"INSERT INTO fresh.main.{table} SELECT * FROM rows")
+        self._connection.unregister("rows")
+
+
+class LiveFeed:
+    """The thread that reads the live topic and writes the live file."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = settings.warehouse
+        self._state = LiveState(settings.live_max_rows)
+        self._file = LiveFile(self._folder)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="live", daemon=True)
+        self._horizon = Horizon()
+        self.written_at: float | None = None
+        """When the file was last written (monotonic); None until the topic has been read once."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+        self._file.close()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._follow()
+            except (KafkaException, duckdb.Error, OSError) as error:
+                # The file that is there goes on answering, and says how old it is.
+                logger.warning("live numbers stand still; trying again", extra={"reason": str(error)})
+                self._stopping.wait(TOPIC_WAIT_S)
+
+    def _follow(self) -> None:
+        """Read the topic from its beginning and go on until stopped. Raises when the broker or the file fails."""
+        config = consumer_config(self._settings, "playlake-server", {"enable.partition.eof": True})
+        consumer = Consumer(config, logger=logging.getLogger("librdkafka"))
+        try:
+            behind = self._assign(consumer)
+            due = 0.0
+            while not self._stopping.is_set():
+                for message in consumer.consume(BATCH_RECORDS, 0.1):
+                    self._take(message, behind)
+                if not behind and time.monotonic() >= due:
+                    due = self._write()
+        finally:
+            consumer.close()
+
+    def _assign(self, consumer: Consumer) -> set[int]:
+        """Take all partitions from their beginning, once the topic is there; those whose end has not been seen yet."""
+        while not self._stopping.is_set():
+            topic = consumer.list_topics(LIVE_QUALITY.name, timeout=METADATA_S).topics[LIVE_QUALITY.name]
+            if topic.error is None and topic.partitions:
+                partitions = set(topic.partitions)
+                consumer.assign([TopicPartition(LIVE_QUALITY.name, n, OFFSET_BEGINNING) for n in partitions])
+                return partitions
+            self._stopping.wait(TOPIC_WAIT_S)
+        return set()
+
+    def _take(self, message: Message, behind: set[int]) -> None:
+        error = message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                behind.discard(message.partition())
+                return
+            raise KafkaException(error)
+        key, value = message.key(), message.value()
+        if key is None or value is None:
+            return
+        try:
+            self._state.apply(key, value)
+            RECORDS.inc()
+        except ContractError as wrong:
+            REJECTED.inc()
+            logger.warning("live record skipped", extra={"reason": wrong.detail, "offset": message.offset()})
+
+    def _write(self) -> float:
+        """Write the file; when the next one is due (monotonic)."""
+        started = time.monotonic()
+        record = publication.current(self._folder)
+        cutover_s = None if record is None else int(record.cutover_minute.timestamp())
+        self._state.forget_before(self._horizon.needed_from(cutover_s, started))
+        with WRITE_SECONDS.time():
+            self._file.write(self._state, cutover_s)
+        self.written_at = time.monotonic()
+        return started + max(PERIOD_S, (self.written_at - started) / DUTY)
+
+
+class Horizon:
+    """From which minute on live rows are needed: the cut-over in force, and for a while still the one before it."""
+
+    def __init__(self) -> None:
+        self._minute: int | None = None
+        self._before: int | None = None
+        self._since = 0.0
+
+    def needed_from(self, cutover_s: int | None, now: float) -> int:
+        """First minute to keep (epoch seconds); `now` is any clock that only goes forward."""
+        if cutover_s is None:
+            return 0
+        if cutover_s != self._minute:
+            self._before, self._minute, self._since = self._minute, cutover_s, now
+        if self._before is not None and now - self._since < KEEP_REPLACED_S:
+            return min(self._before, cutover_s)
+        return cutover_s
