@@ -61,7 +61,7 @@ def set_up(*, dev: bool, relock: bool) -> None:
     steps = plan_lock() if relock else plan(dev=dev)
     missing = [step for step in steps if not step.is_done()]
     if missing:
-        print(f"Setting up playlake in {ROOT}", flush=True)
+        print(f"Setting up playlake in {ROOT} (downloads about 1 GB the first time on a machine)", flush=True)
         for step in missing:
             runner.step(steps.index(step) + 1, len(steps), step)
         print(f"Set up in {time.monotonic() - began:.0f} s.", flush=True)
