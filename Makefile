@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := $(PYTHON) -m infra.bootstrap
 
-.PHONY: help setup demo up down status logs test test-fast chaos check format lock clean
+.PHONY: help setup demo up down status logs test test-fast chaos check format contracts lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ chaos: ## the long tests that kill and break things
 
 format: ## rewrite the code in its one format
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+contracts: setup ## bring schemas/generated/ and docs/events.md up to date with schemas/
+	@$(BIN)/python -m schemas.generate $(ARGS)
 
 lock: ## resolve every dependency again and write the locks
 	@$(SETUP) --lock

@@ -6,7 +6,7 @@ import gzip
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.errors import ContractError
@@ -20,6 +20,7 @@ VALUES = st.recursive(
 OBJECTS = st.dictionaries(st.text(), VALUES, max_size=4)
 
 
+@settings(deadline=None)
 @given(st.lists(OBJECTS, min_size=1, max_size=5), st.sampled_from(["", " ", "\n", " \r\n\t"]), st.booleans())
 def test_every_form_gives_the_same_records(objects: list[dict[str, object]], space: str, ascii_only: bool) -> None:
     texts = [json.dumps(one, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass") for one in objects]
@@ -55,6 +56,7 @@ def test_nothing_to_read(body: bytes) -> None:
     assert caught.value.reason == "not_json"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_records_of_the_body_or_unreadable(body: bytes) -> None:
     try:
