@@ -184,7 +184,8 @@ def histogram(rng: np.random.Generator, counts: Array, median_ms: Array) -> pa.A
     at = (np.arange(STARTUP_BUCKETS) + 0.5)[None, :] - 4 * np.log2(median_ms)[:, None]
     density = np.exp(-0.5 * (at / 3.4) ** 2) + 0.02 * np.exp(-0.5 * ((at - 11) / 3) ** 2)
     drawn = rng.multinomial(counts, density / density.sum(axis=1, keepdims=True))
-    return pa.array(list(drawn.astype("int64")), pa.list_(pa.int64()))
+    offsets = pa.array(np.arange(len(drawn) + 1, dtype=np.int32) * STARTUP_BUCKETS)
+    return pa.ListArray.from_arrays(offsets, pa.array(drawn.astype("int64").reshape(-1)))
 
 
 def insert(con: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:

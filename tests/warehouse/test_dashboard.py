@@ -18,7 +18,7 @@ from tests.browser.state import State
 from warehouse.dashboard import protocol
 from warehouse.dashboard.board import WINDOW_MINUTES, Board
 from warehouse.dashboard.hub import Hub
-from warehouse.dashboard.payload import Live
+from warehouse.dashboard.payload import Live, Publish
 from warehouse.dashboard.router import Dashboard, links
 
 AT = datetime(2026, 11, 21, 20, 14, 37, tzinfo=UTC)
@@ -65,7 +65,7 @@ def total(rows: list[dict[str, Any]], part: str) -> int:
 
 @pytest.mark.parametrize(("name", "back"), [("value", 0), ("hour_ago", 1), ("day_ago", 24)])
 def test_headlines_are_the_parts_added_up_then_divided(state: State, board: Board, name: str, back: int) -> None:
-    tiles = {tile.metric: getattr(tile, name) for tile in board.read().tiles}
+    tiles: dict[str, Any] = {tile.metric: getattr(tile, name) for tile in board.read().tiles}
     minute = AT.replace(second=0) - timedelta(hours=back)
     running = timedelta(minutes=1 if back == 0 else 0)
     window = parts(state, "total", minute - timedelta(minutes=WINDOW_MINUTES), minute + running)
@@ -108,7 +108,7 @@ def test_titles_and_cohorts_rank_what_is_watched_and_what_stalls(board: Board) -
 def test_an_empty_warehouse_has_no_numbers(tmp_path: Path) -> None:
     board = Board(tmp_path, settled_s=420)
     reading = board.read()
-    assert (reading.publish_id, reading.cutover_minute, reading.tiles, reading.minutes.minute) == (None, None, [], [])
+    assert (reading.publish, reading.tiles, reading.minutes.minute) == (Publish(), [], [])
     assert board.history(0, 3600).minutes.minute == []
     board.close()
 
@@ -120,9 +120,10 @@ def test_a_publish_takes_over_at_its_cutover(state: State, board: Board) -> None
     state.cutover += timedelta(minutes=20)
     state.publish(days=0.2, publish_id="20261121T2015-9c01")
     after = board.read()
-    assert after.cutover_minute == (before.cutover_minute or 0) + 1200
-    assert after.minutes.minute[0] == after.cutover_minute
-    assert board.history(start, int(AT.timestamp())).minutes.minute[-1] == after.cutover_minute - 60
+    cutover = (before.publish.cutover_minute or 0) + 1200
+    assert after.publish.cutover_minute == cutover
+    assert after.minutes.minute[0] == cutover
+    assert board.history(start, int(AT.timestamp())).minutes.minute[-1] == cutover - 60
 
 
 async def test_every_client_is_told_the_same_and_only_what_changed(state: State, board: Board) -> None:

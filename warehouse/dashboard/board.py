@@ -14,7 +14,7 @@ import msgspec
 
 from warehouse import attach, publication
 from warehouse.dashboard import questions
-from warehouse.dashboard.payload import Cohort, History, Series, Tile, Title
+from warehouse.dashboard.payload import Cohort, History, Publish, Series, Tile, Title
 
 WINDOW_MINUTES = 5
 """Whole minutes, beside the running one, that ratios, titles and cohorts look back."""
@@ -32,9 +32,7 @@ Row = dict[str, Any]
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was read in one second."""
 
-    publish_id: str | None
-    published_at: int | None
-    cutover_minute: int | None
+    publish: Publish
     now: Row
     live_from: int | None = None
     window_minutes: int = WINDOW_MINUTES
@@ -57,38 +55,35 @@ class Board:
         self._minutes_asked: tuple[object, ...] = ()
         self._earlier: dict[str, Row] = {}
         self._earlier_asked: tuple[object, ...] = ()
-        self._histories: dict[tuple[str | None, int, int], History] = {}
+        self._histories: dict[tuple[int, int], History] = {}
 
     def read(self) -> Reading:
         """The numbers as the files hold them now."""
-        self._refresh()
-        fresh = self._one(questions.FRESH)
+        publish = self._refresh()
         now = self._one(questions.NOW)
         at_ms: int | None = now["newest_at"]
         if at_ms is None:
-            return Reading(**fresh, now=now)
+            return Reading(publish=publish, now=now)
         return Reading(
-            **fresh,
+            publish=publish,
             now=now,
-            live_from=self._live_from(fresh["cutover_minute"]),
-            tiles=self._tiles(at_ms, now, fresh["publish_id"]),
-            minutes=self._live_minutes(at_ms, fresh["cutover_minute"]),
+            live_from=self._live_from(publish.cutover_minute),
+            tiles=self._tiles(at_ms, now, publish),
+            minutes=self._live_minutes(at_ms, publish.cutover_minute),
             titles=self._titles(at_ms),
             cohorts=self._cohorts(at_ms),
         )
 
     def history(self, start: int, stop: int) -> History:
         """Published minutes in [start, stop), kept until the next publish."""
-        self._refresh()
-        fresh = self._one(questions.FRESH)
-        key = (fresh["publish_id"], start, stop)
+        publish = self._refresh()
+        key = (start, stop)
         if key not in self._histories:
-            cutover = fresh["cutover_minute"]
-            upto = stop if cutover is None else min(stop, cutover)
+            upto = stop if publish.cutover_minute is None else min(stop, publish.cutover_minute)
             rows = self._ask(questions.PUBLISHED_MINUTES, start=stamp(start), stop=stamp(upto))
             if len(self._histories) >= _HISTORIES_KEPT:
                 self._histories.pop(next(iter(self._histories)))
-            self._histories[key] = History(**fresh, minutes=series(rows))
+            self._histories[key] = History(publish=publish, minutes=series(rows))
         return self._histories[key]
 
     def close(self) -> None:
@@ -97,7 +92,7 @@ class Board:
             self._connection.close()
             self._connection = None
 
-    def _refresh(self) -> None:
+    def _refresh(self) -> Publish:
         """Attach the files of now: live is another file every second, the published one after a publish."""
         record = publication.current(self._folder)
         published = None if record is None else record.file(self._folder)
@@ -113,11 +108,18 @@ class Board:
         else:
             self._connection.execute("DETACH live")
             attach.attach_live(self._connection, live)
+        if record is None:
+            return Publish()
+        return Publish(
+            publish_id=record.publish_id,
+            published_at=int(record.published_at.timestamp() * 1000),
+            cutover_minute=int(record.cutover_minute.timestamp()),
+        )
 
     def _live_from(self, cutover: int | None) -> int | None:
-        """First minute that live holds whole: after the gap, where there is one."""
+        """First minute that live holds whole: the cut-over, but for a gap; before any publish, the first there is."""
         held = self._one(questions.HELD)
-        known = [minute for minute in (held["gap_to"], held["kept_from"], cutover) if minute is not None]
+        known: list[int] = [minute for minute in (held["gap_to"], cutover) if minute is not None]
         return max(known) if known else held["first"]
 
     def _live_minutes(self, at_ms: int, cutover: int | None) -> Series:
@@ -125,19 +127,21 @@ class Board:
         asked = (minute, cutover, self._published)
         whole = asked != self._minutes_asked
         start = 0 if whole else minute - self._settled_s
-        rows = self._ask(questions.LIVE_MINUTES, start=stamp(max(start, cutover or 0)), at=stamp(minute))
+        rows = self._ask(questions.LIVE_MINUTES, start=stamp(max(start, cutover or 0)), stop=stamp(minute + 60))
         fresh = {row["minute"]: row for row in rows}
         self._minutes = fresh if whole else {**{m: r for m, r in self._minutes.items() if m < start}, **fresh}
         self._minutes_asked = asked
         return series(list(self._minutes.values()))
 
-    def _tiles(self, at_ms: int, now: Row, publish_id: str | None) -> list[Tile]:
+    def _tiles(self, at_ms: int, now: Row, publish: Publish) -> list[Tile]:
         minute = at_ms // 60_000 * 60
-        asked = (minute, publish_id)
+        asked = (minute, publish.publish_id)
         if asked != self._earlier_asked:
-            self._earlier = {name: self._headlines(minute - 60 - back) for name, back in _EARLIER.items()}
+            self._earlier = {
+                name: self._headlines(minute - back, minute - back, publish) for name, back in _EARLIER.items()
+            }
             self._earlier_asked = asked
-        current = self._headlines(minute - 60, running=minute) | {"concurrent_viewers": now["concurrent"]}
+        current = self._headlines(minute, minute + 60, publish) | {"concurrent_viewers": now["concurrent"]}
         return [
             Tile(
                 metric=metric,
@@ -147,15 +151,11 @@ class Board:
             for metric in _HEADLINES
         ]
 
-    def _headlines(self, minute: int, running: int | None = None) -> Row:
-        """The headline numbers at the end of this minute; ratios also take in the running one."""
-        start = minute - (WINDOW_MINUTES - 1) * 60
-        return self._one(
-            questions.HEADLINES,
-            start=stamp(start),
-            stop=stamp(minute if running is None else running),
-            minute=stamp(minute),
-        )
+    def _headlines(self, minute: int, stop: int, publish: Publish) -> Row:
+        """The headline numbers of the whole minutes before `minute`; ratios take in what comes until `stop`, too."""
+        start = minute - WINDOW_MINUTES * 60
+        question = questions.LIVE_HEADLINES if start >= (publish.cutover_minute or 0) else questions.HEADLINES
+        return self._one(question, start=stamp(start), stop=stamp(stop), minute=stamp(minute - 60))
 
     def _titles(self, at_ms: int) -> list[Title]:
         start, minutes = stretch(at_ms)

@@ -78,13 +78,13 @@ class Hub:
     async def messages(self) -> AsyncIterator[bytes]:
         """Server-sent events: a snapshot, then an update a second; a client that missed one gets a snapshot."""
         yield b"retry: 1000\n\n"
-        seen = -1
+        seen = 0
         while True:
-            if self._sequence > 0 and seen != self._sequence:
-                message = self._update if seen == self._sequence - 1 else self._snapshot
-                seen = self._sequence
-                yield b"data: " + message + b"\n\n"
-            await self._woken.wait()
+            while seen == self._sequence:
+                await self._woken.wait()
+            message = self._update if 0 < seen == self._sequence - 1 else self._snapshot
+            seen = self._sequence
+            yield b"data: " + message + b"\n\n"
 
     async def history(self, start: int, stop: int) -> History:
         """Published minutes in [start, stop), seconds of epoch."""
@@ -108,20 +108,19 @@ class Hub:
             sequence=self._sequence + 1,
             page_build=self._page_build,
             server_at=server_at,
-            live_at=reading.now["newest_at"],
-            publish_id=reading.publish_id,
-            cutover_minute=reading.cutover_minute,
+            live_at=reading.now["oldest_at"],
+            publish=reading.publish,
             live_from=reading.live_from,
             window_minutes=reading.window_minutes,
             tiles=reading.tiles,
             minutes=minutes,
             titles=reading.titles,
             cohorts=reading.cohorts,
-            pipeline=self._pipeline(reading.now, server_at, reading.published_at),
+            pipeline=self._pipeline(reading.now, server_at),
             links=self._links,
         )
 
-    def _pipeline(self, now: Row, server_at: int, published_at: int | None) -> Pipeline:
+    def _pipeline(self, now: Row, server_at: int) -> Pipeline:
         oldest = now["oldest_at"]
         return Pipeline(
             events_per_s=self._events_per_s(now["newest_at"], now["events"]),
@@ -131,7 +130,6 @@ class Hub:
             rejected=now["rejected"] or 0,
             open_sessions=now["open_sessions"] or 0,
             lag_ms=None if oldest is None else max(0, server_at - oldest),
-            published_at=published_at,
             quality=self._quality(),
         )
 

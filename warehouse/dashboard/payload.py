@@ -83,8 +83,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int
     open_sessions: int
     lag_ms: int | None
-    """Age of the oldest partition's state against the newest stamp of the server."""
-    published_at: int | None
+    """Age of the live numbers when the server sent them."""
     quality: Quality | None
 
 
@@ -97,6 +96,15 @@ class Links(msgspec.Struct, frozen=True, kw_only=True):
     collector: str
 
 
+class Publish(msgspec.Struct, frozen=True, kw_only=True):
+    """What batch has published last; all null before the first time."""
+
+    publish_id: str | None = None
+    published_at: int | None = None
+    cutover_minute: int | None = None
+    """Minutes before it are history, minutes from it on are live."""
+
+
 class Live(msgspec.Struct, frozen=True, kw_only=True):
     """One message of the stream; a `snapshot` holds every live minute, an `update` the changed ones."""
 
@@ -106,10 +114,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     """Changes when other pages are served: an open page then loads itself anew."""
     server_at: int
     live_at: int | None
-    """Newest stamp that the live numbers hold; null when there is no live number yet."""
-    publish_id: str | None
-    cutover_minute: int | None
-    """Minutes before it are history, minutes from it on are live."""
+    """Up to when the live numbers are whole: the stamp of the partition furthest behind; null before the first."""
+    publish: Publish
     live_from: int | None
     """First minute of which live holds everything; later than the cut-over when publishing is long overdue."""
     window_minutes: int
@@ -123,9 +129,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """Published minutes of one interval; `cutover_minute` says where they end and live begins."""
+    """Published minutes of one interval, up to the cut-over minute."""
 
-    publish_id: str | None
-    published_at: int | None
-    cutover_minute: int | None
+    publish: Publish
     minutes: Series

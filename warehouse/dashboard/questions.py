@@ -6,43 +6,43 @@ The clock of every question is `$at`, the newest stamp of the live state: a stan
 
 from __future__ import annotations
 
-_MEASURES = """
-    epoch(minute)::BIGINT                              AS minute,
-    average_viewers(watched_ms, 1)                     AS viewers,
-    sum(plays)::BIGINT                                 AS plays,
-    startup_quantile_ms(startup_histogram, 0.5)        AS startup_p50_ms,
-    startup_quantile_ms(startup_histogram, 0.95)       AS startup_p95_ms,
-    stalled_share(stall_ms, watched_ms)                AS stalled_share,
-    start_failure_rate(start_failures, plays)          AS start_failure_rate,
-    sum(start_failures)::BIGINT                        AS start_failures"""
-
-LIVE_MINUTES = f"""
-SELECT {_MEASURES}
-FROM live.quality_minute
-WHERE rollup = 'total' AND minute BETWEEN $start AND $at
-GROUP BY minute ORDER BY minute
+_MINUTES = """
+WITH minutes AS (
+    SELECT minute,
+           average_viewers(watched_ms, 1)            AS viewers,
+           sum(plays)::BIGINT                        AS plays,
+           startup_histogram_sum(startup_histogram)  AS startups,
+           stalled_share(stall_ms, watched_ms)       AS stalled_share,
+           start_failure_rate(start_failures, plays) AS start_failure_rate,
+           sum(start_failures)::BIGINT               AS start_failures
+    FROM {table} WHERE rollup = 'total' AND minute >= $start AND minute < $stop GROUP BY minute
+)
+SELECT * EXCLUDE (startups) REPLACE (epoch(minute)::BIGINT AS minute),
+       startup_histogram_quantile_ms(startups, 0.5)  AS startup_p50_ms,
+       startup_histogram_quantile_ms(startups, 0.95) AS startup_p95_ms
+FROM minutes ORDER BY minute
 """
-
-PUBLISHED_MINUTES = f"""
-SELECT {_MEASURES}
-FROM gold.quality_minute
-WHERE rollup = 'total' AND minute >= $start AND minute < $stop
-GROUP BY minute ORDER BY minute
-"""
+LIVE_MINUTES = _MINUTES.format(table="live.quality_minute")
+PUBLISHED_MINUTES = _MINUTES.format(table="gold.quality_minute")
 
 # The headline numbers as they stood at the end of a stretch: the counts of one full minute, the ratios of the stretch.
-HEADLINES = """
-SELECT
-    average_viewers(CASE WHEN minute = $minute THEN watched_ms ELSE 0 END, 1)   AS concurrent_viewers,
-    sum(CASE WHEN minute = $minute THEN plays ELSE 0 END)::BIGINT               AS plays_per_minute,
-    startup_quantile_ms(startup_histogram, 0.5)                                 AS startup_p50_ms,
-    startup_quantile_ms(startup_histogram, 0.95)                                AS startup_p95_ms,
-    stalled_share(stall_ms, watched_ms)                                         AS stalled_share,
-    start_failure_rate(start_failures, plays)                                   AS start_failure_rate
-FROM metrics.quality_minute
-WHERE rollup = 'total' AND minute BETWEEN $start AND $stop
-HAVING count(*) > 0
+_HEADLINES = """
+WITH stretch AS (
+    SELECT average_viewers(CASE WHEN minute = $minute THEN watched_ms ELSE 0 END, 1) AS concurrent_viewers,
+           sum(CASE WHEN minute = $minute THEN plays ELSE 0 END)::BIGINT             AS plays_per_minute,
+           startup_histogram_sum(startup_histogram)                                  AS startups,
+           stalled_share(stall_ms, watched_ms)                                       AS stalled_share,
+           start_failure_rate(start_failures, plays)                                 AS start_failure_rate
+    FROM {table} WHERE rollup = 'total' AND minute >= $start AND minute < $stop
+    HAVING count(*) > 0
+)
+SELECT * EXCLUDE (startups),
+       startup_histogram_quantile_ms(startups, 0.5)  AS startup_p50_ms,
+       startup_histogram_quantile_ms(startups, 0.95) AS startup_p95_ms
+FROM stretch
 """
+LIVE_HEADLINES = _HEADLINES.format(table="live.quality_minute")
+HEADLINES = _HEADLINES.format(table="metrics.quality_minute")
 
 TITLES = """
 WITH stretch AS (
@@ -91,12 +91,5 @@ FROM live.now
 # What live holds whole: from where on, and after which gap.
 HELD = """
 SELECT (SELECT epoch(max(gap_to))::BIGINT FROM live.meta) AS gap_to,
-       (SELECT epoch(max(kept_from))::BIGINT FROM live.meta) AS kept_from,
        (SELECT epoch(min(minute))::BIGINT FROM live.quality_minute) AS first
-"""
-
-FRESH = """
-SELECT (SELECT publish_id FROM metrics.freshness) AS publish_id,
-       (SELECT epoch_ms(published_at) FROM metrics.freshness) AS published_at,
-       (SELECT epoch(minute)::BIGINT FROM metrics.cutover WHERE isfinite(minute)) AS cutover_minute
 """

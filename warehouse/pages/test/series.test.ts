@@ -19,9 +19,7 @@ function minutes(plays: Record<number, number>): Series {
 }
 
 const published = (plays: Record<number, number>, cutover: number): History => ({
-  publish_id: "p",
-  published_at: 0,
-  cutover_minute: cutover * 60,
+  publish: { publish_id: "p", published_at: 0, cutover_minute: cutover * 60 },
   minutes: minutes(plays),
 });
 

@@ -16,7 +16,6 @@ export interface Frame {
   readonly to: number;
   readonly now: number;
   readonly cutover: number | null;
-  readonly publishedAt: number | null;
   readonly colour: Colour;
   /** Pixels of one rem: canvases know no rem. */
   readonly rem: number;

@@ -19,7 +19,7 @@ export interface Signs {
   readonly openedAt: number;
   /** Stamp of the last message, on the server's clock. */
   readonly heardAt: number | null;
-  /** Newest stamp in the live numbers. */
+  /** Up to when the live numbers are whole. */
   readonly liveAt: number | null;
 }
 

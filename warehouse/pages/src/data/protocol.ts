@@ -1,4 +1,4 @@
-// Derived by `python -m warehouse.dashboard.protocol` from warehouse/dashboard/payload.py; not edited by hand.
+// Derived by `python -m warehouse.dashboard.protocol` from payload.py; not edited by hand.
 // Stamps (`*_at`) are ms of epoch, minutes are seconds of epoch, shares lie in 0..1, null means "not known".
 
 /** One row a minute over everything that is watched, as columns of equal length, oldest first. */
@@ -58,9 +58,8 @@ export interface Pipeline {
   readonly duplicates: number;
   readonly rejected: number;
   readonly open_sessions: number;
-  /** Age of the oldest partition's state against the newest stamp of the server. */
+  /** Age of the live numbers when the server sent them. */
   readonly lag_ms: number | null;
-  readonly published_at: number | null;
   readonly quality: Quality | null;
 }
 
@@ -72,6 +71,14 @@ export interface Links {
   readonly collector: string;
 }
 
+/** What batch has published last; all null before the first time. */
+export interface Publish {
+  readonly publish_id: string | null;
+  readonly published_at: number | null;
+  /** Minutes before it are history, minutes from it on are live. */
+  readonly cutover_minute: number | null;
+}
+
 /** One message of the stream; a `snapshot` holds every live minute, an `update` the changed ones. */
 export interface Live {
   readonly kind: "snapshot" | "update";
@@ -79,11 +86,9 @@ export interface Live {
   /** Changes when other pages are served: an open page then loads itself anew. */
   readonly page_build: string;
   readonly server_at: number;
-  /** Newest stamp that the live numbers hold; null when there is no live number yet. */
+  /** Up to when the live numbers are whole: the stamp of the partition furthest behind; null before the first. */
   readonly live_at: number | null;
-  readonly publish_id: string | null;
-  /** Minutes before it are history, minutes from it on are live. */
-  readonly cutover_minute: number | null;
+  readonly publish: Publish;
   /** First minute of which live holds everything; later than the cut-over when publishing is long overdue. */
   readonly live_from: number | null;
   /** Whole minutes that titles, cohorts and the ratios of the tiles look back. */
@@ -96,10 +101,8 @@ export interface Live {
   readonly links: Links;
 }
 
-/** Published minutes of one interval; `cutover_minute` says where they end and live begins. */
+/** Published minutes of one interval, up to the cut-over minute. */
 export interface History {
-  readonly publish_id: string | null;
-  readonly published_at: number | null;
-  readonly cutover_minute: number | null;
+  readonly publish: Publish;
   readonly minutes: Series;
 }

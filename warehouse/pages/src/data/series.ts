@@ -59,7 +59,7 @@ export interface Window {
  * null); one between history and what live still holds is not known, and stays away as a visible gap.
  */
 export function join(history: History | null, live: Series, window: Window): Row[] {
-  const cutover = history?.cutover_minute ?? null;
+  const cutover = history?.publish.cutover_minute ?? null;
   const past = history === null ? [] : rows(history.minutes, "history").filter((row) => cutover === null || row.minute < cutover);
   const fresh = rows(live, "live").filter((row) => cutover === null || row.minute >= cutover);
   const known = new Map([...past, ...fresh].map((row) => [row.minute, row]));

@@ -54,7 +54,7 @@ export function chooseRange(chosen: Range): void {
   window.history.replaceState(null, "", address);
 }
 
-const publishId = computed(() => live.value?.publish_id ?? null);
+const publishId = computed(() => live.value?.publish.publish_id ?? null);
 let asked = "";
 
 /** Published minutes change only with a publish; yesterday's line is extended every hour. */

@@ -20,7 +20,7 @@ export function Now() {
   const state = fresh.value;
   const message = live.value;
   if (message === null) return <Waiting down={state.state === "down"} />;
-  if (state.state === "empty" && message.minutes.minute.length === 0 && message.publish_id === null) {
+  if (state.state === "empty" && message.minutes.minute.length === 0 && message.publish.publish_id === null) {
     return <Empty links={message.links} />;
   }
   const greyed = state.state === "down" || state.state === "stale";
@@ -28,7 +28,7 @@ export function Now() {
     <main class={greyed ? "now greyed" : "now"} data-testid="now" aria-busy={greyed}>
       {state.state === "down" && state.since !== null && (
         <p class="banner" role="alert" data-testid="down">
-          The server does not answer. These are the numbers of {timeSeconds(state.since)}; the page goes on by itself when it is back.
+          The server does not answer. These are the numbers of {timeSeconds(message.live_at ?? state.since)}; the page goes on by itself when it is back.
         </p>
       )}
       <Board message={message} />
@@ -45,7 +45,7 @@ function Board({ message }: { readonly message: Live }) {
     [history.value, message.minutes, message.live_from, to, span],
   );
   const colour = palette.value;
-  const cutover = history.value?.cutover_minute ?? message.cutover_minute;
+  const cutover = (history.value ?? message).publish.cutover_minute;
   const ahead = Math.min(AHEAD, span / 12);
   const frame: Frame = {
     rows: rows.filter((row) => row.minute >= to - span),
@@ -54,7 +54,6 @@ function Board({ message }: { readonly message: Live }) {
     to: (to + ahead) * 1_000,
     now: at,
     cutover: cutover === null ? null : cutover * 1_000,
-    publishedAt: history.value?.published_at ?? null,
     colour,
     rem: parseFloat(getComputedStyle(document.documentElement).fontSize),
   };
@@ -82,7 +81,7 @@ function Board({ message }: { readonly message: Live }) {
       </section>
       <TopTitles titles={message.titles} window={message.window_minutes} />
       <Cohorts cohorts={message.cohorts} window={message.window_minutes} />
-      <Pipeline pipeline={message.pipeline} now={now.value} />
+      <Pipeline pipeline={message.pipeline} publish={message.publish} now={now.value} />
     </>
   );
 }

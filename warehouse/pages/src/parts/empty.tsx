@@ -16,7 +16,7 @@ export function Empty({ links }: { readonly links: Links }) {
   };
   const curl = `curl -s ${links.collector}/v1/events \\\n  -H 'content-type: application/json' \\\n  -d '[${JSON.stringify(event)}]'`;
   return (
-    <main class="empty" data-testid="empty">
+    <main class="first-event" data-testid="empty">
       <h1>No events yet</h1>
       <p>Everything is up and waiting. Send the first event, and this page shows it within two seconds:</p>
       <Command text={curl} />

@@ -30,7 +30,7 @@ export function Header({ pages, current }: { readonly pages: readonly Page[]; re
           <a href={links.airflow} target="_blank" rel="noopener">
             Airflow
           </a>
-          {links.quality && (
+          {links.quality && live.value?.pipeline.quality && (
             <a href={links.quality} target="_blank" rel="noopener">
               Quality report
             </a>

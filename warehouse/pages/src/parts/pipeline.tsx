@@ -1,17 +1,19 @@
 /** How the machinery behind the numbers does: what came in, what was refused, what was published and checked last. */
 
 import type { ComponentChildren } from "preact";
-import type { Pipeline as PipelineData } from "../data/protocol";
+import type { Pipeline as PipelineData, Publish } from "../data/protocol";
 import { age, count, millis, rate, time } from "../format";
 import { Number } from "./figure";
 
 interface Props {
   readonly pipeline: PipelineData;
+  readonly publish: Publish;
   readonly now: number;
 }
 
-export function Pipeline({ pipeline, now }: Props) {
-  const { quality, published_at: published } = pipeline;
+export function Pipeline({ pipeline, publish, now }: Props) {
+  const { quality } = pipeline;
+  const published = publish.published_at;
   return (
     <section class="panel pipeline" aria-label="Pipeline">
       <Item label="Events">
