@@ -1,4 +1,4 @@
-"""Commands that bring events in."""
+"""Commands that bring events in, and that say what became of them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from streams.intake.simulate import Summary
 
 app = typer.Typer()
+deadletters = typer.Typer(help="Records that broke their contract: what, why, and their bytes.", no_args_is_help=True)
+app.add_typer(deadletters, name="deadletters")
 
 
 class To(StrEnum):
@@ -100,6 +102,60 @@ def replay(
     _report(done, summary)
     when = f"in the {hours:g} hours until {end:%Y-%m-%dT%H:%M:%S}Z" if as_now else "at their original times"
     typer.echo(f"{len(recordings)} sessions from {source.value}, {when}")
+
+
+@deadletters.command("list")
+def list_dead_letters(
+    topic: Annotated[str | None, typer.Option(help="Only of this topic.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only with this reason code.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+) -> None:
+    """The newest dead letters; those of the topic `dead.letters` are what a collector did not let in."""
+    from infra.settings import Settings
+    from streams.dead_letters import find
+
+    for row in find(Settings.from_env(), topic, reason, limit):
+        place = f"{row['topic']}/{row['partition']}/{row['offset']}"
+        field = f" {row['field']}" if row["field"] else ""
+        size = "no value" if row["bytes"] is None else f"{row['bytes']} bytes"
+        typer.echo(f"{row['received_at']:%Y-%m-%dT%H:%M:%SZ}  {place}  {row['reason']}{field}  {size}  {row['detail']}")
+
+
+@deadletters.command("show")
+def show_dead_letter(
+    place: Annotated[str, typer.Argument(help="topic/partition/offset, as `list` prints it.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Only the original bytes, as they were.")] = False,
+) -> None:
+    """One dead letter with its original bytes."""
+    from infra.settings import Settings
+    from streams.dead_letters import parse_place, show
+
+    row = show(Settings.from_env(), *parse_place(place))
+    value: bytes | None = row.pop("value")
+    if raw:
+        typer.echo(value or b"", nl=False)
+        return
+    key: bytes | None = row.pop("key")
+    for name, cell in row.items():
+        typer.echo(f"{name:<14} {'' if cell is None else cell}")
+    for name, content in (("key", key), ("value", value)):
+        typer.echo(f"{name:<14} {'none' if content is None else ascii(content.decode(errors='backslashreplace'))}")
+
+
+@app.command("reconcile")
+def reconcile_command(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds that stream and sink may take to catch up.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Does every record that Kafka took add up, in bronze, silver and live? Exits 1 if an equation fails."""
+    from infra.settings import Settings
+    from streams.reconcile import as_json as to_json
+    from streams.reconcile import as_text, reconcile
+
+    report = reconcile(Settings.from_env(), wait)
+    typer.echo(to_json(report) if as_json else as_text(report))
+    if not report.holds:
+        raise typer.Exit(1)
 
 
 def _report(done: Summary, path: Path | None) -> None:

@@ -11,7 +11,6 @@ The Delta table `bronze.dead_letters` is the truth; the sink alone writes it (`s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -115,49 +114,42 @@ def to_arrow(letters: Sequence[DeadLetter]) -> pa.Table:
 
 def find(settings: Settings, topic: str | None, reason: str | None, limit: int) -> list[dict[str, Any]]:
     """The newest dead letters, without their bytes."""
-    where = [f"{name} = '{_quoted(value)}'" for name, value in (("topic", topic), ("reason", reason)) if value]
+    from infra.delta_scan import quoted
+
+    asked = {"topic": topic, "reason": reason}
+    where = " AND ".join(["true", *(f"{name} = {quoted(value)}" for name, value in asked.items() if value)])
     return _query(
         settings,
-        'SELECT topic, "partition", "offset", received_at, reason, field, detail, octet_length(value) AS bytes '
-        f"FROM letters {'WHERE ' + ' AND '.join(where) if where else ''} "
-        f'ORDER BY received_at DESC, topic, "partition", "offset" DESC LIMIT {int(limit)}',
+        'topic, partition, "offset", received_at, reason, field, detail, octet_length(value) AS bytes',
+        f'{where} ORDER BY received_at DESC, topic, partition, "offset" DESC LIMIT {limit}',
     )
 
 
 def show(settings: Settings, topic: str, partition: int, offset: int) -> dict[str, Any]:
     """One dead letter with its original bytes. Raises SettingsError if there is none."""
-    rows = _query(
-        settings,
-        f"SELECT * FROM letters WHERE topic = '{_quoted(topic)}' "
-        f'AND "partition" = {int(partition)} AND "offset" = {int(offset)}',
-    )
+    from infra.delta_scan import quoted
+
+    place = f'topic = {quoted(topic)} AND partition = {partition} AND "offset" = {offset}'
+    rows = _query(settings, "*", place)
     if not rows:
         msg = f"there is no dead letter {topic}/{partition}/{offset}; `playlake deadletters list` shows what there is"
         raise SettingsError(msg)
     return rows[0]
 
 
-def count_since(settings: Settings, hours: float) -> dict[str, int]:
-    """Reason → how many were received in the last hours."""
-    seconds = int(timedelta(hours=hours).total_seconds())
-    rows = _query(
-        settings,
-        "SELECT reason, count(*) AS n FROM letters "
-        f"WHERE received_at >= now() - interval '{seconds} seconds' GROUP BY reason",
-    )
-    return {row["reason"]: row["n"] for row in rows}
+def parse_place(text: str) -> tuple[str, int, int]:
+    """`topic/partition/offset` → its parts. Raises SettingsError."""
+    topic, *numbers = text.split("/")
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
+        msg = f"expected topic/partition/offset, e.g. user.playback.events/0/1234, got {text!r}"
+        raise SettingsError(msg)
+    return topic, int(numbers[0]), int(numbers[1])
 
 
-def _query(settings: Settings, sql: str) -> list[dict[str, Any]]:
-    import pyarrow as pa
-    from deltalake import DeltaTable, QueryBuilder
+def _query(settings: Settings, columns: str, where: str) -> list[dict[str, Any]]:
+    from deltalake import DeltaTable
+
+    from infra.delta_scan import query, scan
 
     path = DEAD_LETTERS.path(settings.lake_root)
-    if not DeltaTable.is_deltatable(path):
-        return []
-    reader = QueryBuilder().register("letters", DeltaTable(path)).execute(sql)
-    return pa.table(reader.read_all()).to_pylist()  # type: ignore[no-any-return]
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
+    return query(f"SELECT {columns} FROM {scan(path)} WHERE {where}") if DeltaTable.is_deltatable(path) else []

@@ -1,0 +1,45 @@
+"""DuckDB that reads Delta tables."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.errors import SetupError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MEMORY = "1GB"
+
+
+def load_delta(connection: DuckDBPyConnection) -> None:
+    """Load the Delta extension from its wheel; `LOAD delta` alone would ask the network."""
+    found = list(Path(str(files("duckdb_extension_delta"))).glob("extensions/*/delta.duckdb_extension"))
+    if not found:
+        msg = "the package duckdb-extension-delta holds no extension; reinstall the environment with `make setup`"
+        raise SetupError(msg)
+    connection.execute(f"LOAD {quoted(found[0])}")
+
+
+def scan(path: str | Path, version: int | None = None) -> str:
+    """A Delta table in SQL, as of a version."""
+    return f"delta_scan({quoted(path)}{'' if version is None else f', version => {version}'})"
+
+
+def query(sql: str) -> list[dict[str, Any]]:
+    """The rows of one query, moments in UTC."""
+    import duckdb
+
+    with duckdb.connect(config={"memory_limit": MEMORY, "threads": 2}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        load_delta(connection)
+        answer = connection.execute(sql)
+        names = [column[0] for column in answer.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+
+def quoted(value: object) -> str:
+    """A literal."""
+    return "'" + str(value).replace("'", "''") + "'"

@@ -1,0 +1,130 @@
+"""The Kafka side of conservation: where topics end, what the stream published, whether an offset holds a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from infra.errors import ProcessError
+from infra.kafka import consumer_config
+from infra.settings import Settings
+from infra.topics import offsets
+from schemas.registry import LIVE_QUALITY
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+GROUP = "playlake-reconcile"
+"""Never joined: partitions are assigned by hand."""
+RECENT = 20_000
+"""Records of the live topic that are read first; every partition is in there about once a second."""
+FAR = 5_000
+"""A gap further away than this is jumped to."""
+SILENCE_S = 15.0
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Up to where a partition is counted. `live`: what the stream said of it, at its own position."""
+
+    topic: str
+    partition: int
+    end: int
+    live: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def live_position(self) -> int:
+        return self.live.get("position", 0)
+
+
+def cuts(settings: Settings, topics: Iterable[str]) -> dict[tuple[str, int], Cut]:
+    """(topic, partition) → cut at its present end."""
+    return {place: Cut(*place, end) for place, (_, end) in offsets(settings, topics).items()}
+
+
+def live_counts(settings: Settings) -> dict[int, dict[str, int]]:
+    """Partition → what the stream last published of it (the records `now/<partition>` of the live topic)."""
+    ends = offsets(settings, [LIVE_QUALITY.name])
+    found: dict[int, dict[str, int]] = {}
+    for partition, low, high in ((p, low, high) for (_, p), (low, high) in ends.items()):
+        for start in sorted({low, max(low, high - RECENT)}, reverse=True):
+            newest: dict[int, dict[str, int]] = {}
+            for _offset, key, value in _read(settings, LIVE_QUALITY.name, partition, start, high):
+                if value is not None and key is not None and key.startswith(b"now/"):
+                    said = msgspec.json.decode(value)
+                    newest[said["partition"]] = {name: n for name, n in said.items() if isinstance(n, int)}
+            if newest:
+                found |= newest
+                break
+    return found
+
+
+def find_records(settings: Settings, topic: str, partition: int, gaps: Iterable[tuple[int, int]]) -> str:
+    """Offsets of the gaps [first, following) at which Kafka does hold a record, as text; empty if it holds none."""
+    low, _high = offsets(settings, [topic])[topic, partition]
+    lost: list[str] = []
+    batch: list[tuple[int, int]] = []
+    for first, following in sorted(gaps):
+        if first < low:
+            lost.append(f"{first}..{min(following, low) - 1} (gone from Kafka by now: can't be told)")
+        if following > low:
+            gap = (max(first, low), following)
+            if batch and gap[0] - batch[-1][1] > FAR:
+                lost += _records_in(settings, topic, partition, batch)
+                batch = []
+            batch.append(gap)
+    if batch:
+        lost += _records_in(settings, topic, partition, batch)
+    return ", ".join(lost[:10]) + (f" and {len(lost) - 10} more" if len(lost) > 10 else "")
+
+
+def _records_in(settings: Settings, topic: str, partition: int, gaps: list[tuple[int, int]]) -> list[str]:
+    """Offsets with a record, within gaps that lie close together."""
+    inside = iter(gaps)
+    first, following = next(inside)
+    found = []
+    for offset, _key, _value in _read(settings, topic, partition, first, gaps[-1][1]):
+        while offset >= following and (gap := next(inside, None)) is not None:
+            first, following = gap
+        if first <= offset < following:
+            found.append(str(offset))
+    return found
+
+
+def _read(
+    settings: Settings, topic: str, partition: int, start: int, end: int
+) -> Iterator[tuple[int, bytes | None, bytes | None]]:
+    """Offset, key and value of the records of [start, end), as a consumer that respects transactions sees them."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    if start >= end:
+        return
+    consumer = Consumer(consumer_config(settings, GROUP, {"enable.partition.eof": True, "auto.offset.reset": "error"}))
+    try:
+        consumer.assign([TopicPartition(topic, partition, start)])
+        yield from _until(consumer, end)
+    finally:
+        consumer.close()
+
+
+def _until(consumer: Consumer, end: int) -> Iterator[tuple[int, bytes | None, bytes | None]]:
+    from confluent_kafka import KafkaError
+
+    while True:
+        messages: list[Any] = consumer.consume(5_000, SILENCE_S)
+        if not messages:
+            msg = f"Kafka sent nothing for {SILENCE_S:.0f} s, before offset {end}"
+            raise ProcessError(msg)
+        for message in messages:
+            error = message.error()
+            if error is None and message.offset() < end:
+                yield message.offset(), message.key(), message.value()
+            elif error is None or error.code() == KafkaError._PARTITION_EOF:
+                if message.offset() >= end:
+                    return
+            else:
+                msg = f"reading back from Kafka failed: {error.str()}"
+                raise ProcessError(msg)
