@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import struct
 import time
 from collections.abc import Iterator
@@ -54,9 +55,9 @@ def build(settings: Settings) -> Publication:
             )
             raise SetupError(msg)
         current = publication.current(folder)
-        if current is not None and current.publish_id == request.publish_id and current.file(folder).exists():
+        if current is not None and current.is_same(request) and current.file(folder).exists():
             return current
-        name = f"gold-{request.publish_id}.duckdb"
+        name = _free_name(folder, request.publish_id)
         publication.replace_file(folder / name, lambda path: _write(settings, request, path))
         built = msgspec.structs.replace(request, files=[name])
         publication.replace_file(folder / publication.CURRENT, lambda path: _write_json(path, built))
@@ -86,6 +87,18 @@ def load_delta(connection: DuckDBPyConnection) -> None:
     connection.execute(f"LOAD {quoted(found[0])}")
 
 
+def _free_name(folder: Path, publish_id: str) -> str:
+    """A name that no file ever had while a reader may know it: files are never written twice."""
+    if re.fullmatch(r"[\w.-]+", publish_id) is None:
+        msg = f"{publication.REQUEST}: expected a publish_id of letters, digits and . _ -, got {publish_id!r}"
+        raise LakeDamaged(msg)
+    name, number = f"gold-{publish_id}.duckdb", 1
+    while (folder / name).exists():
+        number += 1
+        name = f"gold-{publish_id}-{number}.duckdb"
+    return name
+
+
 def _write(settings: Settings, request: Publication, path: Path) -> None:
     import duckdb
 
@@ -112,7 +125,7 @@ def _write(settings: Settings, request: Publication, path: Path) -> None:
 
 
 def _copy_table(connection: DuckDBPyConnection, settings: Settings, name: str, version: int) -> None:
-    """One table of the lake, as of one version, ordered by its first column of time: selective queries then skip."""
+    """One table of the lake, as of one version, ordered by its column of time: selective queries then skip."""
     import duckdb
 
     started = time.monotonic()
@@ -130,7 +143,7 @@ def _copy_table(connection: DuckDBPyConnection, settings: Settings, name: str, v
             row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
         }
         kept = [column for column in columns if not _is_nested(columns[column])]
-        times = [column for column in kept if columns[column] in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMP", "DATE")]
+        times = [column for kind in ("TIMESTAMP WITH TIME ZONE", "DATE") for column in kept if columns[column] == kind]
         select = f"SELECT {', '.join(kept)} FROM {source}"
         if layer == "silver" and contract is not None and contract.partition_by in columns:
             day = contract.partition_by

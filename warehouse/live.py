@@ -61,8 +61,11 @@ class LiveFile:
         for left in folder.glob(f".{publication.LIVE}.*"):
             left.unlink()
 
-    def write(self, state: LiveState, cutover_s: int | None) -> None:
-        """Replace the live file. It need not survive a power cut, so nothing waits for the disk."""
+    def write(self, state: LiveState, cutover_s: int) -> None:
+        """Replace the live file. It need not survive a power cut, so nothing waits for the disk.
+
+        `cutover_s`: first minute that published tables do not answer (epoch seconds); 0 when none answers any.
+        """
         fresh = self._folder / f".{publication.LIVE}.{os.getpid()}"
         fresh.unlink(missing_ok=True)
         connection = self._connection
@@ -72,7 +75,7 @@ class LiveFile:
             self._insert("quality_minute", state.table())
             self._insert("now", state.now_table())
             gap = self._gap(state, cutover_s)
-            kept_from = max(gap[1] or 0, state.first_minute_s or 0) or None
+            kept_from = max(gap[1] or 0, state.dropped_before_s, state.first_minute_s or 0) or None
             stamps = [None if second is None else datetime.fromtimestamp(second, UTC) for second in (kept_from, *gap)]
             now = datetime.fromtimestamp(self._wall_clock(), UTC)
             connection.execute("INSERT INTO fresh.main.meta VALUES (?, ?, ?, ?)", [now, *stamps])
@@ -81,18 +84,16 @@ class LiveFile:
         fresh.chmod(0o444)
         fresh.replace(self._folder / publication.LIVE)
         ROWS.set(state.rows)
-        GAP.set((gap[1] or 0) - (gap[0] or gap[1] or 0))
+        GAP.set((gap[1] or 0) - (gap[0] or 0))
 
     def close(self) -> None:
         self._connection.close()
 
-    def _gap(self, state: LiveState, cutover_s: int | None) -> tuple[int | None, int | None]:
+    def _gap(self, state: LiveState, cutover_s: int) -> tuple[int | None, int | None]:
         """Minutes that neither side has: from the cut-over to the first minute that live holds whole."""
         retained_s = int(self._wall_clock()) - LIVE_QUALITY.retention_ms // 1000
-        lost_before_s = max(state.dropped_before_s, retained_s if cutover_s is not None else 0)
-        if cutover_s is not None and lost_before_s > cutover_s:
-            return cutover_s, lost_before_s
-        return None, state.dropped_before_s or None
+        lost_before_s = max(state.dropped_before_s, retained_s)
+        return (cutover_s, lost_before_s) if 0 < cutover_s < lost_before_s else (None, None)
 
     def _insert(self, table: str, rows: pa.Table) -> None:
         self._connection.register("rows", rows)
@@ -180,7 +181,7 @@ class LiveFeed:
         """Write the file; when the next one is due (monotonic)."""
         started = time.monotonic()
         record = publication.current(self._folder)
-        cutover_s = None if record is None else int(record.cutover_minute.timestamp())
+        cutover_s = int(record.cutover_minute.timestamp()) if record else 0
         self._state.forget_before(self._horizon.needed_from(cutover_s, started))
         with WRITE_SECONDS.time():
             self._file.write(self._state, cutover_s)
@@ -196,10 +197,8 @@ class Horizon:
         self._before: int | None = None
         self._since = 0.0
 
-    def needed_from(self, cutover_s: int | None, now: float) -> int:
+    def needed_from(self, cutover_s: int, now: float) -> int:
         """First minute to keep (epoch seconds); `now` is any clock that only goes forward."""
-        if cutover_s is None:
-            return 0
         if cutover_s != self._minute:
             self._before, self._minute, self._since = self._minute, cutover_s, now
         if self._before is not None and now - self._since < KEEP_REPLACED_S:

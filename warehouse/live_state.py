@@ -47,7 +47,7 @@ class LiveState:
                 self._apply_now(record)
             else:
                 self._apply_minute(record)
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
             msg = f"record {key!r} of the live topic is none: {type(error).__name__}: {error}"
             raise ContractError(REASON, msg) from error
 

@@ -41,6 +41,11 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, int]
     files: list[str] = []
 
+    def is_same(self, other: Publication) -> bool:
+        """Whether both show the same rows."""
+        mine = (self.publish_id, self.cutover_minute, self.versions)
+        return mine == (other.publish_id, other.cutover_minute, other.versions)
+
     def file(self, folder: Path) -> Path:
         """The DuckDB file that holds it."""
         return folder / self.files[0]

@@ -121,10 +121,9 @@ class Sandbox:
 
     def _take(self, published: publication.Publication | None) -> _Child:
         """A child that has the newest publish open, and a new one for the next query."""
-        publish_id = published.publish_id if published else None
         with self._lock:
-            stale = [child for child in self._children if child.publish_id != publish_id]
-            fresh = [child for child in self._children if child.publish_id == publish_id]
+            stale = [child for child in self._children if child.published != published]
+            fresh = [child for child in self._children if child.published == published]
             child = fresh.pop(0) if fresh else self._fork(published)
             self._children = fresh
         for old in stale:
@@ -156,12 +155,11 @@ class Sandbox:
             memory_bytes=self._settings.query_memory_bytes,
             timeout_s=self._settings.query_timeout_s,
         )
-        publish_id = published.publish_id if published else None
         for _attempt in range(2):
             if self._zygote is None or not self._zygote.is_alive():
                 self._zygote = _Zygote()
             with contextlib.suppress(OSError, ValueError):
-                return _Child(*self._zygote.fork(birth), publish_id)
+                return _Child(*self._zygote.fork(birth), published)
             self._zygote.close()
         msg = "the sandbox could not start a process"
         raise QueryError(msg, "unavailable")
@@ -209,8 +207,8 @@ class _Zygote:
 class _Child:
     """One process for one query."""
 
-    def __init__(self, pid: int, line: socket.socket, publish_id: str | None) -> None:
-        self.publish_id = publish_id
+    def __init__(self, pid: int, line: socket.socket, published: publication.Publication | None) -> None:
+        self.published = published
         self.failure = "its process ended"
         self._pid = pid
         self._line = line
@@ -256,7 +254,8 @@ class _Child:
                 case (b"E", content):
                     end = msgspec.json.decode(content, type=End)
                     table = pa.ipc.open_stream(pa.py_buffer(b"".join(pieces))).read_all()
-                    return Answer(table, end.truncated, time.monotonic() - started, self.publish_id, end.landlock)
+                    publish_id = self.published.publish_id if self.published else None
+                    return Answer(table, end.truncated, time.monotonic() - started, publish_id, end.landlock)
                 case (b"X", content):
                     failure = msgspec.json.decode(content, type=Failure)
                     if failure.reason == "timeout":

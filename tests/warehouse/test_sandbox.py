@@ -1,0 +1,256 @@
+"""What a well-meant query may rely on, and what a greedy one runs into."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.errors import QueryError
+from infra.settings import Settings
+from tests.warehouse.lake import NOON, Lake
+from tests.warehouse.test_live_state import record
+from warehouse import live
+from warehouse.live_state import LiveState
+from warehouse.sandbox.pool import GRACE_S, Sandbox
+
+
+@pytest.fixture
+def sandbox(published: Lake) -> Iterator[Sandbox]:
+    with Sandbox(published.settings, warm=1) as opened:
+        yield opened
+
+
+def one(sandbox: Sandbox, sql: str, parameters: object = None) -> object:
+    rows = sandbox.query(sql, parameters).table.to_pylist()  # type: ignore[arg-type]
+    assert len(rows) == 1
+    return next(iter(rows[0].values()))
+
+
+def descendants() -> list[psutil.Process]:
+    """Zygotes and children of this test run."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "warehouse.sandbox" in process.cmdline():
+                found.append(process)
+    return found
+
+
+def write_live(settings: Settings, *plays: int) -> None:
+    """A live file with these plays in the minutes from the cut-over on."""
+    state = LiveState(1000)
+    for minute, count in enumerate(plays):
+        state.apply(*record(int(NOON.timestamp()) + 60 * minute, plays=count))
+    file = live.LiveFile(settings.warehouse)
+    file.write(state, int(NOON.timestamp()))
+    file.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters", "expected"),
+    [
+        ("SELECT ? + ?", [1, 2], 3),
+        ("SELECT $b || $a", {"a": "x", "b": "y"}, "yx"),
+        (
+            "SELECT count(*) FROM gold.quality_minute WHERE minute >= ? AND rollup = ?",
+            ["2026-01-15T11:00:00Z", "total"],
+            60,
+        ),
+        ("SELECT list_sum(?)", [[1, 2, 3]], 6),
+        ("SELECT ? IS NULL", [None], True),
+    ],
+)
+def test_parameters(sandbox: Sandbox, sql: str, parameters: object, expected: object) -> None:
+    assert one(sandbox, sql, parameters) == expected
+
+
+def test_history_and_live_are_joined_at_the_cutover(sandbox: Sandbox, published: Lake) -> None:
+    sql = "SELECT sum(plays)::INTEGER FROM {} WHERE rollup = 'total'"
+    assert one(sandbox, sql.format("metrics.quality_minute")) == 600
+    write_live(published.settings, 7, 8)
+    assert one(sandbox, sql.format("metrics.quality_minute")) == 615
+    assert one(sandbox, sql.format("quality_minute")) == 615, "a bare name is the joined view"
+    assert one(sandbox, sql.format("gold.quality_minute")) == 600
+    assert one(sandbox, sql.format("live.quality_minute")) == 15
+    write_live(published.settings, 7, 9)
+    assert one(sandbox, sql.format("metrics.quality_minute")) == 616, "a warm child attaches the live file of now"
+
+
+def test_the_cutover_moves_with_a_publish(sandbox: Sandbox, published: Lake) -> None:
+    write_live(published.settings, 7, 8)
+    assert sandbox.query("SELECT 1").publish_id == "p1"
+    published.publish("p2", plays=20, cutover=NOON + timedelta(minutes=1))
+    answer = sandbox.query("SELECT sum(plays)::INTEGER AS plays FROM metrics.quality_minute WHERE rollup = 'total'")
+    assert (answer.publish_id, answer.table.to_pylist()) == ("p2", [{"plays": 60 * 20 + 8}])
+
+
+def test_live_alone_answers_before_the_first_publish(settings: Settings) -> None:
+    write_live(settings, 7)
+    with Sandbox(settings, warm=0) as sandbox:
+        assert one(sandbox, "SELECT sum(plays)::INTEGER FROM metrics.quality_minute") == 7
+        assert one(sandbox, "SELECT count(*) FROM gold.quality_minute") == 0
+
+
+def test_nothing_at_all_says_what_to_do(settings: Settings) -> None:
+    with Sandbox(settings, warm=0) as sandbox, pytest.raises(QueryError, match="playlake up") as caught:
+        sandbox.query("SELECT 1")
+    assert caught.value.reason == "unavailable"
+
+
+def test_titles_that_gain_viewers(sandbox: Sandbox, published: Lake) -> None:
+    """60 min watched in each of the last 5 minutes, 1 min in each of the 30 before: 60 viewers against 1."""
+    state = LiveState(1000)
+    start = int(NOON.timestamp())
+    for minute in range(40):
+        rising = 3_600_000 if minute >= 34 else 60_000
+        for title, watched_ms in (("rising", rising), ("steady", 600_000)):
+            labels = {"content_id": title, "watched_ms": watched_ms}
+            state.apply(*record(start + 60 * minute, "title", **labels))
+        state.apply(*record(start + 60 * minute))
+    file = live.LiveFile(published.settings.warehouse)
+    file.write(state, start)
+    file.close()
+    rows = sandbox.query("SELECT content_id, viewers, viewers_before, change FROM metrics.trending_titles").table
+    assert [list(row.values()) for row in rows.to_pylist()] == [
+        ["rising", 60.0, (29 * 1 + 60) / 30, 60 - 89 / 30],
+        ["steady", 10.0, 10.0, 0.0],
+    ]
+
+
+def test_rows_beyond_the_limit_are_cut_off_and_said_to_be(sandbox: Sandbox) -> None:
+    for wanted, rows, truncated in ((10, 10, True), (20_000, 20_000, True), (50_000, 50_000, False), (0, 0, True)):
+        answer = sandbox.query("SELECT * FROM range(50000)", max_rows=wanted)
+        assert (answer.table.num_rows, answer.truncated) == (rows, truncated)
+    assert sandbox.query("SELECT * FROM range(1000000000000)", max_rows=5).table.num_rows == 5
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT sum(hash(a.range) % 7) FROM range(100000000) a, range(1000) b",
+        "SELECT count(*) FROM (WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT * FROM t)",
+        "SELECT length(repeat('x', 2000000000)) + length(repeat('y', 2000000000))",
+        "SELECT list_sort(range(300000000))",
+        "SELECT string_agg(repeat('x', 10000000), '') FROM range(1000)",
+        "SELECT * FROM range(1000000000) a, range(1000000000) b",
+        "SELECT repeat('x', 1000000) FROM range(1000)",
+    ],
+)
+def test_greedy_queries_end_soon_and_hurt_nobody(published: Lake, sql: str) -> None:
+    settings = replace(published.settings, query_timeout_s=1.0, query_memory_bytes=100_000_000)
+    with Sandbox(settings, warm=1) as sandbox:
+        sandbox.query("SELECT 1")
+        started = time.monotonic()
+        with pytest.raises(QueryError) as caught:
+            sandbox.query(sql)
+        assert caught.value.reason in ("timeout", "too_large")
+        assert "\n" not in str(caught.value)
+        assert time.monotonic() - started < 1.0 + GRACE_S + 3
+        assert one(sandbox, "SELECT 1") == 1
+
+
+def test_a_process_that_is_killed_is_replaced(sandbox: Sandbox) -> None:
+    assert one(sandbox, "SELECT 1") == 1
+    for process in descendants():
+        process.kill()
+    time.sleep(0.2)
+    for _ in range(3):
+        assert one(sandbox, "SELECT 1") == 1
+
+
+def test_a_query_whose_process_is_killed_fails_alone(sandbox: Sandbox) -> None:
+    one(sandbox, "SELECT 1")
+    caught: list[QueryError] = []
+
+    def ask() -> None:
+        with pytest.raises(QueryError) as error:
+            sandbox.query("SELECT sum(hash(a.range)) FROM range(100000000) a, range(1000) b")
+        caught.append(error.value)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(1)
+    busiest = max((p for p in descendants()), key=lambda p: sum(p.cpu_times()[:2]))
+    os.kill(busiest.pid, signal.SIGKILL)
+    thread.join(20)
+    assert len(caught) == 1
+    assert one(sandbox, "SELECT 1") == 1
+
+
+def test_no_process_is_left(published: Lake) -> None:
+    before = set(descendants())
+    with Sandbox(published.settings, warm=2) as sandbox:
+        for _ in range(3):
+            sandbox.query("SELECT 1")
+        mine = [process for process in descendants() if process not in before]
+        assert mine
+    _, alive = psutil.wait_procs(mine, timeout=5)
+    assert not alive
+
+
+def test_too_many_at_once_are_turned_away(published: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warehouse.sandbox.pool.QUEUE_S", 0.2)
+    settings = replace(published.settings, query_concurrency=1, query_timeout_s=3.0)
+    with Sandbox(settings, warm=1) as sandbox:
+        sandbox.query("SELECT 1")
+
+        def ask() -> None:
+            with pytest.raises(QueryError):
+                sandbox.query("SELECT sum(hash(a.range)) FROM range(100000000) a, range(1000) b")
+
+        slow = threading.Thread(target=ask)
+        slow.start()
+        time.sleep(0.5)
+        with pytest.raises(QueryError, match="try again") as caught:
+            sandbox.query("SELECT 1")
+        assert caught.value.reason == "busy"
+        slow.join(20)
+
+
+def test_queries_while_both_files_are_swapped(published: Lake) -> None:
+    """600 published plays, 15 live ones: whatever publish a query meets, the sum is right."""
+    stop = threading.Event()
+    wrong: list[object] = []
+    answered = [0, 0]
+
+    def read(place: int) -> None:
+        while not stop.is_set():
+            try:
+                row = sandbox.query(
+                    "SELECT sum(plays)::INTEGER AS plays, count(*) AS minutes FROM metrics.quality_minute "
+                    "WHERE rollup = 'total'"
+                ).table.to_pylist()[0]
+                if row != {"plays": 615, "minutes": 62}:
+                    wrong.append(row)
+            except QueryError as error:
+                wrong.append(error)
+            answered[place] += 1
+
+    write_live(published.settings, 7, 8)
+    with Sandbox(published.settings, warm=1) as sandbox:
+        readers = [threading.Thread(target=read, args=(place,)) for place in range(2)]
+        for reader in readers:
+            reader.start()
+        end = time.monotonic() + 6
+        number = 1
+        while time.monotonic() < end or number < 4:
+            number += 1
+            write_live(published.settings, 7, 8)
+            published.publish(f"p{number}")
+            write_live(published.settings, 7, 8)
+        stop.set()
+        for reader in readers:
+            reader.join(30)
+    assert wrong == []
+    assert min(answered) >= 3
+    assert not list(Path(published.settings.warehouse).glob("*.wal"))
