@@ -69,9 +69,9 @@ def test_a_fresh_checkout_recovers_from_a_failed_download_and_is_then_complete(c
     assert code == 0, text
     assert "Tools" not in text, "a step that had succeeded was run again"
 
-    code, text, seconds = make_setup()
-    assert (code, text) == (0, "")
-    assert seconds < 2
+    again = [make_setup() for _ in range(3)]
+    assert {(code, text) for code, text, _ in again} == {(0, "")}
+    assert min(seconds for *_, seconds in again) < 1
 
     shown = subprocess.run(
         [checkout / ".venv" / "bin" / "playlake", "--help"], cwd="/", capture_output=True, text=True, timeout=30
