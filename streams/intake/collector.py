@@ -241,7 +241,7 @@ def _tuning(settings: Settings) -> dict[str, Any]:
         "message.timeout.ms": round(settings.collector_ack_timeout_s * 1000),
         # Base64 and a few words around the largest event that is let in.
         "message.max.bytes": 2 * settings.collector_max_event_bytes + 10_000,
-        "queue.buffering.max.kbytes": 4 * IN_FLIGHT_BODIES * settings.collector_max_body_bytes // 1024,
+        "queue.buffering.max.kbytes": 2 * IN_FLIGHT_BODIES * settings.collector_max_body_bytes // 1024,
         "queue.buffering.max.messages": 1_000_000,
         # A broker that is back is found soon.
         "reconnect.backoff.max.ms": 1000,

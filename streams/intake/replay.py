@@ -1,9 +1,9 @@
 """Recorded sessions sent again, as events of today or of the day when they happened.
 
 As now (the default), each session keeps its inner timing; the starts are laid evenly, in the order of the recordings,
-into the hours before `until`, early enough that nothing lies in the future. `until` is the begun hour unless it is
-given: the sessions and events of one `until` always have the same ids, so a replay that was cut short can be repeated
-and silver keeps each event once. With another `until` they happen at other times and are other sessions.
+into the `hours` before `until`, early enough that nothing lies in the future. `until` is the begun hour unless it is
+given: the sessions and events of one window always have the same ids, so a replay that was cut short can be repeated
+and silver keeps each event once. In another window they happen at other times and are other sessions.
 
 With their original times the ids are those of the recording. Stamps older than a week before their arrival are not
 believed (`schemas/event.py`): silver keeps such events, flagged, and counts them at the time when they arrived, so
@@ -50,7 +50,7 @@ def as_now(recordings: Sequence[Recording], until: datetime, hours: float) -> li
     if room < 0:
         msg = f"expected --hours of at least {max(lengths) / 3_600_000:.2f}, the longest session; got {hours}"
         raise SettingsError(msg)
-    tag = until.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    tag = until.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ") + f"-{hours:g}h"
     steps = max(1, len(recordings) - 1)
     return [
         Begin(begin + room * place // steps, f"{recording.session_id}@{tag}")
@@ -70,7 +70,7 @@ def _events(recording: Recording, begin: Begin) -> Iterator[Arriving]:
     key = begin.session_id.encode()
     for seq, (after_ms, fields) in enumerate(recording.events(), 1):
         at_ms = begin.at_ms + after_ms
-        event_id = hashlib.blake2b(f"{begin.session_id}/{seq}/{at_ms}".encode(), digest_size=12).hexdigest()
+        event_id = hashlib.blake2b(f"{begin.session_id}/{seq}".encode(), digest_size=12).hexdigest()
         event = {
             "eventId": event_id,
             "sessionId": begin.session_id,

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 from collections import Counter, defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -72,14 +73,16 @@ def test_a_chunk_in_the_last_moment_is_in_time_and_a_steady_one_waits_for_its_tu
 
 
 def test_as_now_nothing_is_in_the_future_and_the_same_until_is_the_same_bytes() -> None:
-    two = [recording((300, 500, True)), recording((300, 90_000, True), (300, 1, False))]
+    two = [recording((300, 500, True)), replace(recording((300, 90_000, True), (300, 1, False)), session_id="two")]
     begins = as_now(two, UNTIL, hours=1)
     records = list(arriving(two, begins))
     assert records == list(arriving(two, as_now(two, UNTIL, hours=1)))
     assert max(record.at_ms for record in records) == to_ms(UNTIL)
     assert min(record.at_ms for record in records) == to_ms(UNTIL - timedelta(hours=1))
-    later = arriving(two, as_now(two, UNTIL + timedelta(hours=1), hours=1))
-    assert not {r.value for r in records} & {r.value for r in later}
+    for other in (as_now(two, UNTIL + timedelta(hours=1), hours=1), as_now(two, UNTIL, hours=2)):
+        assert not {r.key for r in records} & {r.key for r in arriving(two, other)}
+    ids = [PLAYBACK.decode(record.value).event_id for record in records]
+    assert len(set(ids)) == len(ids)
     with pytest.raises(SettingsError, match=r"at least 0\.03"):
         as_now(two, UNTIL, hours=0.01)
     assert begun_hour(UNTIL + timedelta(minutes=59)) == UNTIL
