@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
+import secrets
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -16,11 +18,12 @@ from pathlib import Path
 
 from infra import java
 from infra.errors import SettingsError, SetupError
-from infra.kafka import check_security, jaas, password, properties
+from infra.kafka import check_security, jaas, password, properties, uses_sasl
 from infra.settings import Settings
 
 LOG4J2 = Path(__file__).with_name("log4j2.properties")
 MAX_MESSAGE_BYTES = 16_777_216
+SCRAM_ITERATIONS = 8192
 
 
 def folder(settings: Settings) -> Path:
@@ -83,7 +86,7 @@ def prepare(settings: Settings) -> None:
     home = folder(settings)
     home.mkdir(parents=True, exist_ok=True)
     _write_private(_config_file(settings), properties(server_properties(settings)))
-    login = f"{settings.kafka_sasl_mechanism} {settings.kafka_sasl_username}".strip()
+    login = f"{settings.kafka_sasl_mechanism} {settings.kafka_sasl_username}" if uses_sasl(settings) else ""
     mark = home / "formatted.json"
     if mark.exists():
         before = json.loads(mark.read_text())["login"]
@@ -129,9 +132,8 @@ def _format(settings: Settings, login: str) -> None:
     args = ["format", "--cluster-id", cluster, "--config", str(_config_file(settings)), "--ignore-formatted"]
     arguments = folder(settings) / "format.args"
     if login:
-        # The tool reads arguments from a file, one a line, so that the password is never in argv.
-        scram = f"{settings.kafka_sasl_mechanism}=[name={settings.kafka_sasl_username},password={password(settings)}]"
-        args += ["--add-scram", scram]
+        args += ["--add-scram", _scram_record(settings)]
+    # The tool reads arguments from a file, one a line: what proves the password is never in argv.
     _write_private(arguments, "\n".join(args) + "\n")
     try:
         done = subprocess.run(
@@ -147,6 +149,20 @@ def _format(settings: Settings, login: str) -> None:
     if done.returncode:
         msg = f"the broker's storage in {folder(settings)} can't be formatted: {(done.stderr or done.stdout).strip()}"
         raise SetupError(msg)
+
+
+def _scram_record(settings: Settings) -> str:
+    """The user as StorageTool takes it: salted (RFC 5802), so that a password may hold any character."""
+    mechanism, salt = settings.kafka_sasl_mechanism, secrets.token_bytes(16)
+    digest = mechanism.removeprefix("SCRAM-").replace("-", "").lower()
+    salted = hashlib.pbkdf2_hmac(digest, password(settings).encode(), salt, SCRAM_ITERATIONS)
+    fields = {
+        "name": settings.kafka_sasl_username,
+        "iterations": str(SCRAM_ITERATIONS),
+        "salt": f'"{base64.b64encode(salt).decode()}"',
+        "saltedpassword": f'"{base64.b64encode(salted).decode()}"',
+    }
+    return f"{mechanism}=[{','.join(f'{name}={value}' for name, value in fields.items())}]"
 
 
 def _java(settings: Settings) -> list[str]:

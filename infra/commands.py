@@ -53,12 +53,13 @@ def up(
 @app.command()
 def down() -> None:
     """Stop every part, also what a killed supervisor left behind."""
-    from infra import report
+    from infra import report, run_state
     from infra import up as platform
     from infra.settings import Settings
 
-    console = report.console()
-    console.print(platform.down(Settings.from_env(), report.Progress(console)), highlight=False)
+    settings, console = Settings.from_env(), report.console()
+    progress = report.Progress(console, known=run_state.read(settings))
+    console.print(platform.down(settings, progress), highlight=False)
 
 
 @app.command()

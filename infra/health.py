@@ -15,8 +15,15 @@ TIMEOUT_S = 5.0
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
+class NoWitnessError(Exception):
+    """Who would know can't be asked: neither good news nor bad."""
+
+
 class Check(Protocol):
-    """`since`: when the process that is asked was started (epoch seconds), so that no predecessor can answer for it."""
+    """`since`: when the process that is asked was started (epoch seconds), so that no predecessor can answer for it.
+
+    Raises NoWitnessError when it asks a third party, which does not answer.
+    """
 
     def __call__(self, since: float) -> str | None: ...
 
@@ -79,7 +86,8 @@ class AirflowHeartbeat:
             with urllib.request.urlopen(f"{self.url}/api/v2/monitor/health", timeout=TIMEOUT_S) as answer:
                 told = json.load(answer)[self.component]
         except (OSError, ValueError, KeyError) as error:
-            return f"the API server does not report on the {self.component}: {_reason(error)}"
+            msg = f"the API server does not report on the {self.component}: {_reason(error)}"
+            raise NoWitnessError(msg) from None
         beat = told.get(f"latest_{self.component}_heartbeat")
         if told.get("status") != "healthy" or not beat:
             return f"{self.component} is {told.get('status')}"

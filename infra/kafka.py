@@ -153,9 +153,8 @@ def jaas(settings: Settings) -> str:
 
 
 def properties(config: Mapping[str, str]) -> str:
-    """A Java properties file: backslashes and line ends escaped."""
-    lines = (f"{name}={value}".replace("\\", "\\\\").replace("\n", "\\n") for name, value in config.items())
-    return "\n".join(lines) + "\n"
+    """A Java properties file. It is read as Latin-1, so backslashes, line ends and all beyond ASCII are escaped."""
+    return "".join(f"{name}={''.join(map(_escaped, value))}\n" for name, value in config.items())
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
@@ -173,6 +172,13 @@ def _read(path: str, setting: str) -> str:
     except OSError as error:
         msg = f"{setting} must name a readable file, got {path!r}: {error.strerror}"
         raise SettingsError(msg) from None
+
+
+def _escaped(character: str) -> str:
+    if character.isascii():
+        return {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}.get(character, character)
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _quote(text: str) -> str:

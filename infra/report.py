@@ -29,9 +29,9 @@ def console() -> Console:
 class Progress:
     """Prints a line for each part that has come up, fallen, or ended, as the states go by."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, known: RunState | None = None) -> None:
         self._console = console
-        self._seen: dict[str, str] = {}
+        self._seen = {part.name: part.state for part in known.parts} if known else {}
         self._phase = ""
 
     def __call__(self, state: RunState) -> None:

@@ -8,6 +8,7 @@ its reason; once it is up, a part is restarted for as long as it takes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import signal
@@ -15,11 +16,13 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra import process_tree, run_state
 from infra.errors import PlaylakeError, ProcessError
+from infra.health import NoWitnessError
 from infra.log_files import LogFiles
 from infra.processes import Part
 from infra.run_state import PartState, RunState
@@ -44,7 +47,7 @@ class Policy:
     ask_healthy: float = 5.0
     unhealthy_after: int = 3
     """Unanswered questions after which a part counts as unhealthy."""
-    replace_after: float = 120.0
+    replace_after: float = 180.0
     """How long a part may be unhealthy before it is killed and started anew."""
 
 
@@ -85,6 +88,8 @@ class Supervisor:
     async def run(self) -> None:
         """Start, keep up, stop. Raises ProcessError when the platform did not come up."""
         loop = asyncio.get_running_loop()
+        # A part that hangs must not keep the others from being asked.
+        loop.set_default_executor(ThreadPoolExecutor(2 * len(self._all) + 4, "supervisor"))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._signalled)
         self._say()
@@ -194,23 +199,26 @@ class Supervisor:
             await asyncio.Event().wait()
         unanswered, unhealthy_since = 0, time.monotonic()
         while True:
-            why = await asyncio.to_thread(part.health, state.started) if part.health else None
-            if why is None:
-                unanswered = 0
-                if state.state != "healthy":
-                    self._come_up(running, "healthy")
-            elif state.state == "starting":
-                state.why = why
-                if time.time() - state.started > part.start_timeout_s:
-                    state.why = f"not up after {part.start_timeout_s:.0f} s: {why}"
-                    return
-            else:
-                unanswered += 1
-                if unanswered == self.policy.unhealthy_after:
-                    unhealthy_since = time.monotonic()
-                    self._set(running, "unhealthy", why=why)
-                if state.state == "unhealthy" and time.monotonic() - unhealthy_since > self.policy.replace_after:
-                    return
+            with contextlib.suppress(NoWitnessError):
+                why = await asyncio.to_thread(part.health, state.started) if part.health else None
+                if self._stop.is_set():
+                    await asyncio.Event().wait()
+                if why is None:
+                    unanswered = 0
+                    if state.state != "healthy":
+                        self._come_up(running, "healthy")
+                elif state.state == "starting":
+                    state.why = why
+                    if time.time() - state.started > part.start_timeout_s:
+                        state.why = f"not up after {part.start_timeout_s:.0f} s: {why}"
+                        return
+                else:
+                    unanswered += 1
+                    if unanswered == self.policy.unhealthy_after:
+                        unhealthy_since = time.monotonic()
+                        self._set(running, "unhealthy", why=why)
+                    if state.state == "unhealthy" and time.monotonic() - unhealthy_since > self.policy.replace_after:
+                        return
             await asyncio.sleep(self.policy.ask_starting if state.state == "starting" else self.policy.ask_healthy)
 
     # --- all parts --------------------------------------------------------------------------------------------------
@@ -270,8 +278,8 @@ class Supervisor:
     # --- small things -----------------------------------------------------------------------------------------------
 
     def _come_up(self, running: _Running, state: str) -> None:
-        began = running.state.started or time.time()
-        running.state.took_s = time.time() - began
+        if running.state.state in ("waiting", "starting"):
+            running.state.took_s = time.time() - (running.state.started or time.time())
         running.tries, running.was_up = 0, True
         self._set(running, state)
         running.up.set()

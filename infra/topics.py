@@ -35,9 +35,10 @@ class TopicLayout(Protocol):
 
 
 def admin(settings: Settings) -> AdminClient:
+    """A client for questions about the cluster; it must live until they are answered."""
     from confluent_kafka.admin import AdminClient
 
-    return AdminClient(client_config(settings))
+    return AdminClient(client_config(settings), logger=logging.getLogger("infra.kafka"))
 
 
 def is_ready(settings: Settings, timeout_s: float = 2.0) -> bool:

@@ -22,6 +22,8 @@ from infra.settings import ROOT, Settings
 USER = "admin"
 POOLS = Path(__file__).with_name("pools.json")
 TASKS_AT_ONCE = 2
+HEARTBEAT_S = "90"
+"""How old a component's last heartbeat may be; a busy machine delays them."""
 
 COMPONENTS: dict[str, tuple[str, ...]] = {
     "api-server": ("api-server",),
@@ -70,6 +72,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "API__SECRET_KEY": secret["secret_key"],
         "API__WORKERS": "1",
         "API_AUTH__JWT_SECRET": secret["jwt_secret"],
+        "DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD": HEARTBEAT_S,
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
@@ -77,6 +80,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "LOGGING__JSON_LOGS": "True",
         "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": HEARTBEAT_S,
+        "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": HEARTBEAT_S,
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     return {f"AIRFLOW__{name}": value for name, value in own.items()} | {
