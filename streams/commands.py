@@ -50,6 +50,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="Same seed and window, same bytes.")] = 1,
     rate: RateOption = None,
     live: Annotated[bool, typer.Option("--live", help="The next minutes, as they happen.")] = False,
+    warm_up: Annotated[float, typer.Option(min=0, help="With --live: minutes of the past that go first, at once.")] = 3,
     end: DateTime = None,
     events: Annotated[int | None, typer.Option(min=1, help="Stop after so many records.")] = None,
     broken: Share = 0.0,
@@ -58,7 +59,10 @@ def simulate(
     output: OutputOption = None,
     summary: SummaryOption = None,
 ) -> None:
-    """Send the events of a simulated audience: of the last minutes (until --end), or --live of the next ones."""
+    """Send the events of a simulated audience: of the last minutes (until --end), or --live of the next ones.
+
+    A live run begins with a few minutes that are just over, so that viewers are there from its first second.
+    """
     from infra.settings import Settings
     from streams.intake.simulate import arriving, run
     from streams.intake.simulation.audience import Audience
@@ -66,7 +70,7 @@ def simulate(
 
     now = datetime.now(UTC)
     until = now + timedelta(minutes=minutes) if live else (end.replace(tzinfo=UTC) if end else now)
-    start = until - timedelta(minutes=minutes)
+    start = until - timedelta(minutes=minutes + (warm_up if live else 0))
     audience = Audience(seed, viewers, round(start.timestamp() * 1000), round(until.timestamp() * 1000))
     records = arriving(audience, broken=broken, duplicates=duplicates, events=events)
     _report(run(records, target(to, Settings.from_env(), output), rate=rate, live=live), summary)
