@@ -102,7 +102,13 @@ def _streams(settings: Settings) -> list[Part]:
         _python(settings, f"stream-{n}", settings.stream_metrics_port + 10 * n, "streams.app", "--worker", str(n))
         for n in range(settings.stream_workers)
     ]
-    return [collector, *workers, _python(settings, "sink", settings.sink_metrics_port, "streams.bronze")]
+    sink = _python(settings, "sink", settings.sink_metrics_port, "streams.bronze")
+    if not settings.simulated_viewers:
+        return [collector, *workers, sink]
+    live = ["--live", "--viewers", str(settings.simulated_viewers), "--minutes", "60"]
+    # Ends with its hour and is started again for the next one.
+    audience = Part(name="audience", argv=lambda: [PLAYLAKE, "simulate", *live], needs=("topics",))
+    return [collector, *workers, sink, audience]
 
 
 def _server(settings: Settings) -> Part:

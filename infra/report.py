@@ -17,7 +17,14 @@ from infra.health import reachable
 from infra.run_state import PartState, RunState
 from infra.settings import Settings
 
-_COLOURS = {"healthy": "green", "done": "green", "failed": "red", "unhealthy": "red", "backing off": "yellow"}
+_COLOURS = {
+    "healthy": "green",
+    "done": "green",
+    "failed": "red",
+    "unhealthy": "red",
+    "backing off": "yellow",
+    "left behind": "red",
+}
 
 
 def console() -> Console:
@@ -75,7 +82,7 @@ def print_addresses(out: Console, settings: Settings) -> None:
     out.print(table)
 
 
-def rows(settings: Settings, state: RunState) -> Iterator[dict[str, Any]]:
+def rows(state: RunState, supervised: bool) -> Iterator[dict[str, Any]]:
     """One dictionary a part: what the supervisor said last, and what its processes take right now."""
     for part in state.parts:
         leader = process_tree.same(part.pid, part.started) if part.pid else None
@@ -83,6 +90,8 @@ def rows(settings: Settings, state: RunState) -> Iterator[dict[str, Any]]:
         told = asdict(part)
         if part.pid and not leader:
             told |= {"state": "gone", "pid": 0}
+        elif part.pid and not supervised:
+            told |= {"state": "left behind"}
         yield told | {
             "uptime_s": round(time.time() - part.started, 1) if leader else None,
             "resident_bytes": process_tree.resident_bytes(processes) if processes else None,
@@ -106,7 +115,7 @@ def status(settings: Settings) -> dict[str, Any]:
         "why": state.why,
         "home": str(settings.home),
         "supervisor": supervisor,
-        "parts": list(rows(settings, state)),
+        "parts": list(rows(state, supervised=living is not None)),
     }
 
 

@@ -53,7 +53,6 @@ class Settings:
     collector_port: int = 8700
     server_port: int = 8701
     airflow_port: int = 8702
-    airflow_log_port: int = 8703
     spark_port: int = 15002
     stream_metrics_port: int = 8711
     """The first stream worker's /metrics; worker n takes this port + 10 * n."""
@@ -93,6 +92,9 @@ class Settings:
     collector_allow_origin: str = "*"
     """Access-Control-Allow-Origin of the collector's answers: which web pages may send. Empty: none."""
 
+    simulated_viewers: int = 0
+    """Simulated accounts an hour that keep watching while the platform runs, for a demonstration. 0: none."""
+
     silver_every_minutes: int = 60
     """Airflow's timetable of the silver job."""
     recent_days: int = 14
@@ -107,7 +109,7 @@ class Settings:
     query_warm: int = 2
     """Sandbox processes kept ready."""
     live_max_rows: int = 60_000
-    """Live rows (minute × rollup × dimensions) that the server keeps; beyond it the oldest minutes go and a gap is shown."""
+    """Live rows (minute × rollup × dimensions) that the server keeps; beyond it the oldest go and a gap is shown."""
 
     @property
     def embedded_kafka(self) -> bool:

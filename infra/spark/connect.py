@@ -47,7 +47,6 @@ def command(settings: Settings) -> list[str]:
     state = folder(settings)
     flags = [
         f"-Dlog4j2.configurationFile=file:{LOG4J2}",
-        "-Dplaylake.level=WARN",
         "-Djava.net.preferIPv4Stack=true",
         "-XX:+ExitOnOutOfMemoryError",
         # Give memory back when no job runs.
