@@ -43,6 +43,8 @@ class State:
     seed: int = 7
     events: int = 18_400_000
     cutover: datetime = field(init=False)
+    _rows: pa.Table | None = field(init=False, default=None)
+    _rows_of: tuple[datetime, datetime] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -74,18 +76,15 @@ class State:
         replace_file(self.folder / CURRENT, write)
 
     def write_live(self, partitions: int = 4) -> None:
-        """The live file as of `at`; the running minute holds what has passed of it."""
-        minutes = seconds_range(self.cutover, self.at + timedelta(seconds=1))
-        running = (self.at - minute_of(self.at)).total_seconds() / MINUTE_S
+        """The live file as of `at`."""
+        rows = self.live_rows()
 
         def write(path: Path) -> None:
             with duckdb.connect(str(path)) as con:
                 con.execute("SET TimeZone = 'UTC'")
                 catalog = con.execute("SELECT current_database()").fetchall()[0][0]
                 attach.create_live_tables(con, f'"{catalog}"')
-                tables = [self.total(minutes, running), *self.titles(minutes[-12:], running)]
-                for table in [*tables, *self.cohorts(minutes[-12:], running)]:
-                    insert(con, "quality_minute", table)
+                insert(con, "quality_minute", rows)
                 watching = self.watching(self.at.timestamp())
                 for partition in range(partitions):
                     each = [round(watching / partitions), round(watching * 1.2 / partitions), self.events // partitions]
@@ -102,6 +101,17 @@ class State:
         self.at = to or self.at + timedelta(seconds=seconds)
         self.events += round(self.watching(self.at.timestamp()) * 0.11 * seconds)
         self.write_live()
+
+    def live_rows(self) -> pa.Table:
+        """Minutes since the cut-over, drawn once a minute; the running one holds what had passed of it by then."""
+        drawn_for = (self.cutover, minute_of(self.at))
+        if self._rows is None or self._rows_of != drawn_for:
+            minutes = seconds_range(self.cutover, self.at + timedelta(seconds=1))
+            running = (self.at - minute_of(self.at)).total_seconds() / MINUTE_S
+            lately = minutes[-12:]
+            tables = [self.total(minutes, running), *self.titles(lately, running), *self.cohorts(lately, running)]
+            self._rows, self._rows_of = pa.concat_tables(tables), drawn_for
+        return self._rows
 
     def watching(self, at: float | Array) -> Any:
         """Viewers at a moment: an evening peak, slow waves, not quite random."""

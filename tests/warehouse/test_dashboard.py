@@ -17,7 +17,7 @@ from infra.settings import Settings
 from tests.browser.state import State
 from warehouse.dashboard import protocol
 from warehouse.dashboard.board import WINDOW_MINUTES, Board
-from warehouse.dashboard.hub import Hub
+from warehouse.dashboard.hub import Hub, changes
 from warehouse.dashboard.payload import Live, Publish
 from warehouse.dashboard.router import Dashboard, links
 
@@ -126,7 +126,15 @@ def test_a_publish_takes_over_at_its_cutover(state: State, board: Board) -> None
     assert board.history(start, int(AT.timestamp())).minutes.minute[-1] == cutover - 60
 
 
-async def test_every_client_is_told_the_same_and_only_what_changed(state: State, board: Board) -> None:
+def test_an_update_holds_the_minutes_that_changed(board: Board) -> None:
+    shown = board.read().minutes
+    grown = msgspec.structs.replace(shown, plays=[*shown.plays[:-1], shown.plays[-1] + 1])
+    update = changes(shown, grown)
+    assert (update.minute, update.plays) == (shown.minute[-1:], grown.plays[-1:])
+    assert changes(shown, shown).minute == []
+
+
+async def test_every_client_is_told_the_same_and_who_missed_one_starts_anew(state: State, board: Board) -> None:
     hub = Hub(board, links(Settings()), "build", clock_ms=lambda: int(AT.timestamp() * 1000))
     early, late = hub.messages(), hub.messages()
     assert (await anext(early)).startswith(b"retry:")
@@ -137,17 +145,18 @@ async def test_every_client_is_told_the_same_and_only_what_changed(state: State,
     assert first.kind == "snapshot"
     assert len(first.minutes.minute) == 41
 
-    state.advance(1)
+    state.advance(60)
     await hub.refresh()
     second = decode(await anext(early))
     assert second.kind == "update"
-    assert AT.replace(second=0).timestamp() in second.minutes.minute  # the running minute goes on filling
+    running = int(AT.replace(second=0).timestamp()) + 60
+    assert second.minutes.minute[-1] == running
     assert first.live_at is not None
-    assert second.live_at == first.live_at + 1000
+    assert second.live_at == first.live_at + 60_000
 
     missed_one = decode(await anext(late))
     assert missed_one.kind == "snapshot"
-    assert len(missed_one.minutes.minute) == 41
+    assert len(missed_one.minutes.minute) == 42
 
 
 async def test_events_a_second_are_the_counters_difference(state: State, board: Board) -> None:

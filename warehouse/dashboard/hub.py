@@ -48,6 +48,8 @@ class Hub:
         self._clock_ms = clock_ms
         self._thread = ThreadPoolExecutor(1, "dashboard")
         self._woken = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._clients = 0
         self._sequence = 0
         self._shown = series([])
         self._snapshot = b""
@@ -55,9 +57,13 @@ class Hub:
         self._counted: deque[tuple[int, int]] = deque()
 
     async def run(self) -> None:
-        """Go on until cancelled. A second that cannot be read is left out: clients see the numbers age."""
+        """Go on until cancelled. A second that cannot be read is left out: clients see the numbers age.
+
+        Without a client nothing is read.
+        """
         try:
             while True:
+                await self._wanted.wait()
                 started = time.monotonic()
                 try:
                     await self.refresh()
@@ -77,14 +83,22 @@ class Hub:
 
     async def messages(self) -> AsyncIterator[bytes]:
         """Server-sent events: a snapshot, then an update a second; a client that missed one gets a snapshot."""
-        yield b"retry: 1000\n\n"
-        seen = 0
-        while True:
-            while seen == self._sequence:
-                await self._woken.wait()
-            message = self._update if 0 < seen == self._sequence - 1 else self._snapshot
-            seen = self._sequence
-            yield b"data: " + message + b"\n\n"
+        seen = self._sequence if self._clients == 0 else 0  # what nobody followed is old
+        is_first = True
+        self._clients += 1
+        self._wanted.set()
+        try:
+            yield b"retry: 1000\n\n"
+            while True:
+                while seen == self._sequence:
+                    await self._woken.wait()
+                message = self._update if seen == self._sequence - 1 and not is_first else self._snapshot
+                seen, is_first = self._sequence, False
+                yield b"data: " + message + b"\n\n"
+        finally:
+            self._clients -= 1
+            if self._clients == 0:
+                self._wanted.clear()
 
     async def history(self, start: int, stop: int) -> History:
         """Published minutes in [start, stop), seconds of epoch."""

@@ -1,0 +1,119 @@
+"""A real Chromium, and the dashboard served over a warehouse that goes on living."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from infra.settings import ROOT
+from infra.setup.pages import find_browser
+from tests.browser.state import State
+from tests.conftest import free_ports
+from warehouse.dashboard.router import PAGES
+
+ARGUMENTS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = find_browser()
+    if path is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    assert (PAGES / "index.html").exists(), "the pages are not built: run `make setup`"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+class Served:
+    """The dashboard in a process of its own, which a test may stop and start, and the producer of its live file."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.state = State(home / "warehouse", datetime.now(UTC))
+        self.port = free_ports(1)[0]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self._server: subprocess.Popen[bytes] | None = None
+        self._producing = threading.Event()
+        self._closed = threading.Event()
+        self._producer = threading.Thread(target=self._produce, daemon=True)
+
+    def start(self) -> None:
+        argv = [sys.executable, "-m", "tests.browser.serve", str(self.home), str(self.port)]
+        self._server = subprocess.Popen(argv, cwd=ROOT)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                urllib.request.urlopen(self.url, timeout=5).close()
+                return
+            except OSError:
+                assert self._server.poll() is None, "the server ended"
+                time.sleep(0.1)
+        pytest.fail("the server did not come up within 60 s")
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.send_signal(signal.SIGTERM)
+            self._server.wait(20)
+            self._server = None
+
+    def produce(self) -> None:
+        """Write the live file every half second, as of now."""
+        self._producing.set()
+        if not self._producer.is_alive():
+            self._producer.start()
+
+    def pause(self) -> None:
+        self._producing.clear()
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._producer.is_alive():
+            self._producing.set()
+            self._producer.join(10)
+        self.stop()
+
+    def _produce(self) -> None:
+        while not self._closed.is_set():
+            if self._producing.wait(0.2) and not self._closed.wait(0.5):
+                self.state.advance(0.5, to=datetime.now(UTC))
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    running = Served(tmp_path)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": 1920, "height": 1080}, color_scheme="dark")
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    context.close()
+    assert faults == []
+
+
+def screenshot_folder() -> Path:
+    """Where screenshots are left to be looked at."""
+    folder = Path(os.path.realpath("/tmp")) / f"playlake-screenshots-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    return folder
