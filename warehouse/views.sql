@@ -23,6 +23,24 @@ SELECT
   (SELECT max(gap_from) FROM live.main.meta) AS gap_from,
   (SELECT max(gap_to) FROM live.main.meta) AS gap_to;
 
+-- Now, in one row, over all partitions: concurrent viewers, plays of the last closed minute, and what became of the
+-- events since the topic's beginning. No row before a stream worker has spoken.
+CREATE OR REPLACE VIEW pulse AS
+SELECT
+  max(received_at) AS received_at,
+  sum(concurrent)::BIGINT AS concurrent,
+  (
+    SELECT coalesce(sum(plays), 0)::BIGINT FROM metrics.main.quality_minute
+    WHERE rollup = 'total'
+      AND minute = (SELECT date_trunc('minute', max(received_at)) - INTERVAL 1 MINUTE FROM live.main.now)
+  ) AS plays_last_minute,
+  sum(open_sessions)::BIGINT AS open_sessions,
+  sum(events)::BIGINT AS events,
+  sum(late)::BIGINT AS late,
+  sum(duplicates)::BIGINT AS duplicates,
+  sum(rejected)::BIGINT AS rejected
+FROM live.main.now HAVING count(*) > 0;
+
 -- Titles that gain viewers: average viewers of the last 5 closed minutes against the 30 minutes before them.
 -- `surge` weighs the gain against the noise of small numbers: change / sqrt(viewers_before + 1).
 CREATE OR REPLACE VIEW trending_titles AS

@@ -18,7 +18,7 @@ import pytest
 from infra.errors import QueryError
 from infra.settings import Settings
 from tests.warehouse.lake import NOON, Lake
-from tests.warehouse.test_live_state import record
+from tests.warehouse.test_live_state import now, record
 from warehouse import live
 from warehouse.live_state import LiveState
 from warehouse.sandbox.pool import GRACE_S, Sandbox
@@ -107,6 +107,23 @@ def test_nothing_at_all_says_what_to_do(settings: Settings) -> None:
     assert caught.value.reason == "unavailable"
 
 
+def test_pulse(sandbox: Sandbox, published: Lake) -> None:
+    sql = "SELECT epoch_ms(received_at) AS at, concurrent, plays_last_minute, events FROM metrics.pulse"
+    assert sandbox.query(sql).table.num_rows == 0
+    state = LiveState(1000)
+    start = int(NOON.timestamp())
+    for minute, count in enumerate((5, 6, 7)):
+        state.apply(*record(start + 60 * minute, plays=count))
+    state.apply(*now(0, at=start * 1000 + 125_000, concurrent=30))
+    state.apply(*now(1, at=start * 1000 + 121_000, concurrent=12))
+    file = live.LiveFile(published.settings.warehouse)
+    file.write(state, start)
+    file.close()
+    assert sandbox.query(sql).table.to_pylist() == [
+        {"at": start * 1000 + 125_000, "concurrent": 42, "plays_last_minute": 6, "events": 14}
+    ]
+
+
 def test_titles_that_gain_viewers(sandbox: Sandbox, published: Lake) -> None:
     """60 min watched in each of the last 5 minutes, 1 min in each of the 30 before: 60 viewers against 1."""
     state = LiveState(1000)
@@ -157,6 +174,17 @@ def test_greedy_queries_end_soon_and_hurt_nobody(published: Lake, sql: str) -> N
         assert "\n" not in str(caught.value)
         assert time.monotonic() - started < 1.0 + GRACE_S + 3
         assert one(sandbox, "SELECT 1") == 1
+
+
+def test_memory_that_duckdb_does_not_count_is_watched(published: Lake) -> None:
+    """Big scalars pass DuckDB's memory limit; the process is ended long before its time is up."""
+    settings = replace(published.settings, query_timeout_s=25.0, query_memory_bytes=100_000_000)
+    with Sandbox(settings, warm=0) as sandbox:
+        started = time.monotonic()
+        with pytest.raises(QueryError, match=r"more memory than it may have \(500 MB\)") as caught:
+            sandbox.query("SELECT sum(length(repeat('x', 100000000 + range::INTEGER))) FROM range(100)")
+        assert caught.value.reason == "too_large"
+        assert time.monotonic() - started < 20
 
 
 def test_a_process_that_is_killed_is_replaced(sandbox: Sandbox) -> None:
