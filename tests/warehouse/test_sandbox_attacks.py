@@ -99,6 +99,8 @@ ONLY_THE_GATE = [
     "SELECT 1; SELECT 2",
     "",
     "-- nothing",
+    "SELECT 1 \0 FROM duckdb_settings()",
+    "SELECT " + "[" * 900 + "1" + "]" * 900,
     "/* a */ EXPLAIN ANALYZE SELECT 1",
     "/* /* */ EXPLAIN SELECT 1 --*/ EXPLAIN ANALYZE DELETE FROM gold.quality_minute",
     "EXPLAIN ANALYZE (FORMAT json) DELETE FROM gold.quality_minute",

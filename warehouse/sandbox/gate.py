@@ -41,6 +41,9 @@ def check(connection: DuckDBPyConnection, sql: str) -> Statement:
     """The one statement of `sql`, ready to run. Raises QueryError: refused, or failed when it does not parse."""
     import duckdb
 
+    if "\0" in sql:
+        msg = "a query holds no NUL character: what follows it would be read by some and not by others"
+        raise QueryError(msg, "refused")
     try:
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
@@ -72,7 +75,10 @@ def _objection(connection: DuckDBPyConnection, sql: str, kinds: list[str]) -> st
 
 def _objection_in_tree(connection: DuckDBPyConnection, sql: str) -> str | None:
     row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
-    tree: dict[str, Any] = json.loads(row[0] if row else "null")
+    try:
+        tree: dict[str, Any] = json.loads(row[0] if row else "null")
+    except RecursionError:
+        return "the query is nested too deeply to be checked"
     if tree["error"]:
         return f"this statement is none that can be checked; {_HINT}"
     for node in _nodes(tree):
