@@ -117,3 +117,15 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([asdict(finding) for finding in found], indent=2))
     raise typer.Exit(1 if any(finding.verdict == "bad" for finding in found) else 0)
+
+
+@app.command()
+def demo(
+    viewers: Annotated[int, typer.Option(min=1, help="Viewers of the hour that is sent first.")] = 2000,
+    watching: Annotated[int, typer.Option(min=1, help="Viewers who go on watching.")] = 400,
+) -> None:
+    """Start everything, send an hour of simulated viewing, let Airflow run the batch chain, answer in SQL."""
+    from infra import demo as demonstration
+    from infra.settings import Settings
+
+    demonstration.run(Settings.from_env(), demonstration.Size(viewers=viewers, watching=watching), typer.echo)

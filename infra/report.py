@@ -69,6 +69,8 @@ def addresses(settings: Settings) -> list[tuple[str, str, str]]:
     return [
         ("dashboard", f"{server}/", "live numbers, SQL, history"),
         ("airflow", airflow.url(settings), f"user {user}, password {password}"),
+        ("quality report", f"{server}/quality/", "what was checked, and what failed"),
+        ("SQL", f"{server}/v1/sql", 'POST, or: playlake sql "FROM live.now"'),
         ("collector", f"http://{reachable(settings.host)}:{settings.collector_port}/v1/events", "POST events here"),
         ("kafka", settings.bootstrap, "or send them here"),
         ("metrics", f"http://{reachable(settings.host)}:{settings.supervisor_port}/metrics", "every part's figures"),
