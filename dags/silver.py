@@ -23,6 +23,8 @@ def timetable(minutes: int) -> CronDataIntervalTimetable | DeltaDataIntervalTime
     """
     if minutes < 60 and 60 % minutes == 0:
         return CronDataIntervalTimetable(f"*/{minutes} * * * *", timezone="UTC")
+    if minutes == 1440:
+        return CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
     if minutes % 60 == 0 and minutes < 1440 and 1440 % minutes == 0:
         return CronDataIntervalTimetable(f"0 */{minutes // 60} * * *", timezone="UTC")
     return DeltaDataIntervalTimetable(timedelta(minutes=minutes))
