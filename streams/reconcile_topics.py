@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ RECENT = 20_000
 """Records of the live topic that are read first; every partition is in there about once a second."""
 FAR = 5_000
 """A gap further away than this is jumped to."""
+POLL_S = 0.1
 SILENCE_S = 15.0
 
 
@@ -113,9 +115,12 @@ def _read(
 def _until(consumer: Consumer, end: int) -> Iterator[tuple[int, bytes | None, bytes | None]]:
     from confluent_kafka import KafkaError
 
+    heard = time.monotonic()
     while True:
-        messages: list[Any] = consumer.consume(5_000, SILENCE_S)
-        if not messages:
+        messages: list[Any] = consumer.consume(5_000, POLL_S)
+        if messages:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > SILENCE_S:
             msg = f"Kafka sent nothing for {SILENCE_S:.0f} s, before offset {end}"
             raise ProcessError(msg)
         for message in messages:

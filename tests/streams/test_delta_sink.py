@@ -1,0 +1,256 @@
+"""The transactional table: who gets through, what an audit sees, what a contract's growth does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.errors import LakeDamaged, PositionRefused
+from schemas.registry import PLAYBACK
+from schemas.tables import BRONZE, DEAD_LETTERS
+from streams.bronze_rows import SORTED_BY, Decoder
+from streams.dead_letters import rejected, to_arrow
+from streams.delta_audit import audit
+from streams.delta_sink import DeltaSink, PositionMoved
+from streams.ownership import claim, epoch_of, start_of, transaction_of
+from tests.streams.bronze_world import event, query
+
+TABLE = BRONZE[PLAYBACK.name]
+ID = "topicid"
+SOURCE = {PLAYBACK.name: f"id {ID}, 2 partitions"}
+P0 = transaction_of(ID, 0)
+RECEIVED_MS = 1_768_509_045_000
+
+
+class Record:
+    """What the sink needs of a Kafka record."""
+
+    def __init__(self, offset: int, value: bytes | None, received_ms: int = RECEIVED_MS) -> None:
+        self._offset, self._value, self._received_ms = offset, value, received_ms
+
+    def topic(self) -> str:
+        return PLAYBACK.name
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, self._received_ms
+
+    def key(self) -> bytes | None:
+        return b"u1"
+
+    def value(self) -> bytes | None:
+        return self._value
+
+
+def rows(offsets: Sequence[int]) -> Any:
+    return Decoder(PLAYBACK).decode([Record(offset, event(offset)) for offset in offsets]).rows
+
+
+def letters(offsets: Sequence[int]) -> Any:
+    decoded = Decoder(PLAYBACK).decode([Record(offset, b"{") for offset in offsets])
+    return to_arrow([rejected(*pair) for pair in decoded.broken])
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    return str(tmp_path / "lake")
+
+
+@pytest.fixture
+def table(lake: str) -> DeltaSink:
+    return DeltaSink(TABLE, lake, SOURCE, SORTED_BY)
+
+
+def dead(lake: str) -> DeltaSink:
+    return DeltaSink(DEAD_LETTERS, lake, SOURCE)
+
+
+def offsets_in(sink: DeltaSink) -> list[int]:
+    return sorted(row["offset"] for row in query(sink.path, 'SELECT "offset" FROM t'))
+
+
+def test_rows_and_position_come_in_one_commit(table: DeltaSink) -> None:
+    table.commit(rows(range(5)), {P0: (None, 5)})
+    table.commit(None, {P0: (5, 7)})
+    assert (table.stored(P0), offsets_in(table)) == (7, [0, 1, 2, 3, 4])
+    with pytest.raises(PositionMoved, match="is 7, expected 5"):
+        table.commit(rows(range(5)), {P0: (5, 10)})
+    assert offsets_in(table) == [0, 1, 2, 3, 4]
+
+
+def test_a_handle_that_is_behind_gets_nothing_through(lake: str, table: DeltaSink) -> None:
+    table.commit(None, {P0: (None, 5)})
+    zombie = DeltaSink(TABLE, lake, SOURCE)
+    table.commit(rows([5]), {P0: (5, 6)})
+    with pytest.raises(PositionMoved, match="Concurrent transaction"):
+        zombie.commit(rows([5]), {P0: (5, 6)})
+    assert offsets_in(table) == [5]
+    # Other partitions are not concerned.
+    zombie.reopen()
+    table.commit(None, {P0: (6, 7)})
+    zombie.commit(rows([9]), {"bronze/topicid/1": (None, 10)})
+    table.commit(None, {P0: (7, 8)})
+
+
+def test_after_a_claim_the_former_owner_is_out_of_both_tables(lake: str, table: DeltaSink) -> None:
+    d = dead(lake)
+    [old] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table, d)
+    table_2, d_2 = DeltaSink(TABLE, lake, SOURCE), dead(lake)
+    [new] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table_2, d_2)
+    assert new.epoch == old.epoch + 1
+    old.next = 10
+    for stale, changes in ((table, old.rows_changes()), (d, old.letters_changes())):
+        with pytest.raises(PositionMoved):
+            stale.commit(None, changes)
+        stale.reopen()
+        # Looking again does not help: the epoch is another one, though the position is not.
+        with pytest.raises(PositionMoved, match="epoch"):
+            stale.commit(None, changes)
+
+
+def test_dead_letters_that_came_before_a_crash_are_left_out(lake: str, table: DeltaSink) -> None:
+    d = dead(lake)
+    [old] = claim(PLAYBACK.name, ID, {0: (20, 100)}, table, d)
+    old.next = 25
+    d.commit(letters([21, 23]), old.letters_changes())  # and no rows: killed in between
+    [new] = claim(PLAYBACK.name, ID, {0: (20, 100)}, table, d)
+    assert (new.position, new.letters_position, new.known_letters) == (20, 25, {21, 23})
+    new.next = 22
+    assert new.letters_changes()[P0] == (25, 25)
+    new.next = 30
+    table.commit(rows([20, 22, 24]), new.rows_changes())
+    [third] = claim(PLAYBACK.name, ID, {0: (20, 100)}, table, d)
+    assert (third.position, third.known_letters) == (30, frozenset())
+    assert table.stored(start_of(P0)) == 20
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "why"), [(41, 100, "1 records went by retention"), (0, 39, "ends at offset 39")]
+)
+def test_a_position_that_kafka_has_not_is_refused(lake: str, table: DeltaSink, low: int, high: int, why: str) -> None:
+    d = dead(lake)
+    [owned] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table, d)
+    owned.next = 40
+    table.commit(None, owned.rows_changes())
+    with pytest.raises(PositionRefused, match=why):
+        claim(PLAYBACK.name, ID, {0: (low, high)}, table, d)
+    assert table.stored(epoch_of(P0)) == 1
+
+
+def test_another_topic_of_the_same_name_is_refused(lake: str, table: DeltaSink) -> None:
+    for other in ("id another, 2 partitions", f"id {ID}, 3 partitions"):
+        with pytest.raises(PositionRefused, match="created again, or its partitions were changed"):
+            DeltaSink(TABLE, lake, {PLAYBACK.name: other})
+    assert DeltaSink(TABLE, lake, SOURCE).version == table.version
+
+
+def test_a_new_field_becomes_a_column(lake: str) -> None:
+    before = replace(TABLE, columns=tuple(c for c in TABLE.columns if c.name not in ("cdn", "fatal")))
+    DeltaSink(before, lake, SOURCE).commit(rows([0]).drop_columns(["cdn", "fatal"]), {P0: (None, 1)})
+    after = DeltaSink(TABLE, lake, SOURCE)
+    after.commit(rows([1]), {P0: (1, 2)})
+    found = query(after.path, 'SELECT "offset", cdn, fatal FROM t ORDER BY "offset"')
+    assert found == [{"offset": 0, "cdn": None, "fatal": None}, {"offset": 1, "cdn": None, "fatal": None}]
+
+
+def test_a_batch_over_midnight_lands_in_two_days(table: DeltaSink) -> None:
+    midnight = 1_768_521_600_000
+    records = [Record(n, event(n), midnight - 2 + n) for n in range(4)]
+    table.commit(Decoder(PLAYBACK).decode(records).rows, {P0: (None, 4)})
+    found = query(table.path, "SELECT received_date, count(*) AS n FROM t GROUP BY 1 ORDER BY 1")
+    assert [(str(row["received_date"]), row["n"]) for row in found] == [("2026-01-15", 2), ("2026-01-16", 2)]
+
+
+Damage = Callable[[Path], None]
+
+
+def _newest(path: Path) -> Path:
+    return max((path / "_delta_log").glob("*.json"))
+
+
+def _cut(keep: Callable[[bytes], bytes]) -> Damage:
+    def damage(path: Path) -> None:
+        file = _newest(path)
+        file.write_bytes(keep(file.read_bytes()))
+
+    return damage
+
+
+def _data(path: Path) -> Path:
+    return next(path.glob("*/*.parquet"))
+
+
+def _checkpoint(path: Path) -> Path:
+    return max((path / "_delta_log").glob("*.checkpoint.parquet"))
+
+
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "newest commit empty": (_cut(lambda _: b""), "is empty.*newest commit"),
+    "newest commit cut in a line": (_cut(lambda raw: raw[:-7]), "not JSON in every line.*newest commit"),
+    "transaction lost at a line's end": (_cut(lambda raw: raw[: raw.rindex(b"\n")]), "says 1 `txn` lines and has 0"),
+    "file lost at a line's end": (
+        _cut(lambda raw: b"\n".join(line for line in raw.split(b"\n") if b'"add"' not in line)),
+        "says 1 `add` lines and has 0",
+    ),
+    "commitInfo lost": (_cut(lambda raw: raw.split(b"\n", 1)[1]), "has no commitInfo"),
+    "a commit in the middle is gone": (
+        lambda path: (path / "_delta_log" / f"{101:020}.json").unlink(),
+        "is missing, though later",
+    ),
+    "a commit in the middle is empty": (
+        lambda path: (path / "_delta_log" / f"{101:020}.json").write_bytes(b"") and None,
+        "is empty.*Later commits",
+    ),
+    "data file gone": (lambda path: _data(path).unlink(), "is missing.*Restore"),
+    "data file cut": (lambda path: _data(path).write_bytes(b"PAR1") and None, "has 4 bytes, logged were"),
+    "checkpoint cut": (lambda path: _checkpoint(path).write_bytes(b"PAR1") and None, "can't be read"),
+}
+
+
+@pytest.fixture(scope="module")
+def long_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A table with a checkpoint, data before and after it."""
+    sink = DeltaSink(TABLE, str(tmp_path_factory.mktemp("lake")), SOURCE)
+    sink.commit(rows([0]), {P0: (None, 1)})
+    for position in range(1, 102):
+        sink.commit(None, {P0: (position, position + 1)})
+    sink.commit(rows([102]), {P0: (102, 103)})
+    assert list((sink.path / "_delta_log").glob("*.checkpoint.parquet"))
+    yield sink.path
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_an_audit_sees(long_log: Path, tmp_path: Path, kind: str) -> None:
+    import shutil
+
+    damage, message = DAMAGES[kind]
+    copy = tmp_path / "table"
+    shutil.copytree(long_log, copy)
+    assert audit(copy) == 2
+    damage(copy)
+    with pytest.raises(LakeDamaged, match=f"(?s){message}"):
+        audit(copy)
+
+
+def test_an_audit_has_nothing_to_say_of(long_log: Path, tmp_path: Path) -> None:
+    import shutil
+
+    assert audit(tmp_path / "no table") == 0
+    copy = tmp_path / "table"
+    shutil.copytree(long_log, copy)
+    (copy / "_delta_log" / "_last_checkpoint").write_text("garbled")
+    (copy / "_delta_log" / "_commit_1.json.tmp").write_text("")
+    (copy / "received_date=2026-01-15" / "part-orphan.parquet").write_bytes(b"")
+    assert audit(copy) == 2
+    newest = json.loads(_newest(copy).read_text().splitlines()[0])
+    assert newest["commitInfo"]["playlakeFiles"] == 1
