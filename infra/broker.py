@@ -18,12 +18,15 @@ from pathlib import Path
 
 from infra import java
 from infra.errors import SettingsError, SetupError
+from infra.health import advertised
 from infra.kafka import check_security, jaas, password, properties, uses_sasl
 from infra.settings import Settings
 
 LOG4J2 = Path(__file__).with_name("log4j2.properties")
 MAX_MESSAGE_BYTES = 16_777_216
 SCRAM_ITERATIONS = 8192
+LOOPBACK = "127.0.0.1"
+"""Where the controller listens, whatever `host` says: only this node talks to it, and without a login."""
 
 
 def folder(settings: Settings) -> Path:
@@ -35,13 +38,14 @@ def server_properties(settings: Settings) -> dict[str, str]:
     """The node's configuration. Raises SettingsError for a security protocol that it does not offer."""
     check_security(settings)
     listener, host = settings.kafka_security_protocol, settings.host
+    controller = f"{LOOPBACK}:{settings.kafka_controller_port}"
     config = {
         "process.roles": "broker,controller",
         "node.id": "1",
-        "controller.quorum.voters": f"1@{host}:{settings.kafka_controller_port}",
+        "controller.quorum.voters": f"1@{controller}",
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"{listener}://{host}:{settings.kafka_port},CONTROLLER://{host}:{settings.kafka_controller_port}",
-        "advertised.listeners": f"{listener}://{host}:{settings.kafka_port}",
+        "listeners": f"{listener}://{host}:{settings.kafka_port},CONTROLLER://{controller}",
+        "advertised.listeners": f"{listener}://{advertised(host)}:{settings.kafka_port}",
         "inter.broker.listener.name": listener,
         "listener.security.protocol.map": f"CONTROLLER:PLAINTEXT,{listener}:{listener}",
         "log.dirs": str(folder(settings) / "data"),

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 TIMEOUT_S = 5.0
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class NoWitnessError(Exception):
@@ -31,6 +31,11 @@ class Check(Protocol):
 def reachable(host: str) -> str:
     """An address at which a server bound to `host` can be reached from this machine."""
     return _WILDCARDS.get(host, host)
+
+
+def advertised(host: str) -> str:
+    """A name by which other machines reach a server bound to `host`."""
+    return socket.gethostname() if host in _WILDCARDS else host
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,10 @@ class LogFiles:
         return path.stat().st_size if path.exists() else 0
 
     async def keep_small(self) -> None:
-        """For ever: a log that has grown too large becomes `.1`. Writers append, so they go on at its new beginning."""
+        """For ever: a log that has grown too large becomes `.1`. Writers append, so they go on at its new beginning.
+
+        What is written between copy and cut, a few milliseconds, is lost.
+        """
         while True:
             for path in self.folder.glob("*.log"):
                 if path.stat().st_size > LARGEST_BYTES:

@@ -15,8 +15,9 @@ import time
 
 from infra import process_tree
 from infra.errors import PlaylakeError, ProcessError, SettingsError
+from infra.health import NoWitnessError
 from infra.processes import Part, parts
-from infra.settings import ROOT, Settings
+from infra.settings import Settings
 
 HEARTBEAT_S = 60.0
 """A component that reports by heartbeat must have done so within this time."""
@@ -38,7 +39,7 @@ def run(settings: Settings, part: Part) -> None:
         return
     part.prepare()
     argv, env = part.argv(), process_tree.environment(settings) | dict(part.env())
-    os.chdir(ROOT)
+    os.chdir(part.cwd)
     if not part.once:
         os.execvpe(argv[0], argv, env)
     code = subprocess.run(argv, env=env, check=False).returncode
@@ -50,7 +51,10 @@ def run(settings: Settings, part: Part) -> None:
 
 def check(part: Part) -> None:
     """Raises ProcessError with what was seen instead of an answer."""
-    seen = part.health(time.time() - HEARTBEAT_S) if part.health else None
+    try:
+        seen = part.health(time.time() - HEARTBEAT_S) if part.health else None
+    except NoWitnessError as error:
+        seen = str(error)
     if seen is not None:
         msg = f"{part.name} is not up: {seen}"
         raise ProcessError(msg)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -166,6 +167,7 @@ class Supervisor:
             with self._logs.open(part.name) as out:
                 running.process = await asyncio.create_subprocess_exec(
                     *LAUNCH,
+                    str(os.getpid()),
                     *argv,
                     cwd=part.cwd,
                     env=process_tree.environment(self.settings, part.name) | dict(part.env()),

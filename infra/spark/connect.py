@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from infra import java
-from infra.broker import LOG4J2
+from infra.broker import LOG4J2, LOOPBACK
 from infra.errors import SetupError
+from infra.health import advertised
 from infra.settings import Settings
 
 SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
@@ -58,8 +59,8 @@ def command(settings: Settings) -> list[str]:
     config = delta_config() | {
         "spark.connect.grpc.binding.address": settings.host,
         "spark.connect.grpc.binding.port": str(settings.spark_port),
-        "spark.driver.bindAddress": settings.host,
-        "spark.driver.host": settings.host,
+        "spark.driver.bindAddress": settings.host if _on_cluster(settings) else LOOPBACK,
+        "spark.driver.host": advertised(settings.host) if _on_cluster(settings) else LOOPBACK,
         "spark.local.dir": str(state / "tmp"),
         "spark.sql.warehouse.dir": str(state / "warehouse"),
         "spark.ui.enabled": "false",
@@ -81,7 +82,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """Which Java and which Python the server and its Python workers run."""
     return {
         "SPARK_HOME": str(_pyspark()),
-        "SPARK_LOCAL_IP": settings.host,
+        "SPARK_LOCAL_IP": settings.host if _on_cluster(settings) else LOOPBACK,
         "JAVA_HOME": str(java.find(settings).parent.parent),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
@@ -92,6 +93,11 @@ def prepare(settings: Settings) -> None:
     """Make the state folders."""
     for name in ("tmp", "warehouse"):
         (folder(settings) / name).mkdir(parents=True, exist_ok=True)
+
+
+def _on_cluster(settings: Settings) -> bool:
+    """Whether executors on other machines must reach the driver."""
+    return not settings.spark_master.startswith("local")
 
 
 def _pyspark() -> Path:
