@@ -9,14 +9,14 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from infra.settings import ROOT
+from infra.settings import ROOT, Settings
 from infra.setup.pages import find_browser
 from tests.browser.state import State
 from tests.conftest import free_ports
@@ -54,15 +54,25 @@ class Served:
         self._producer = threading.Thread(target=self._produce, daemon=True)
 
     def start(self) -> None:
-        argv = [sys.executable, "-m", "tests.browser.serve", str(self.home), str(self.port)]
-        self._server = subprocess.Popen(argv, cwd=ROOT)
+        """The dashboard alone: no broker, no sandbox."""
+        self._start("tests.browser.serve", str(self.home), str(self.port))
+
+    def start_whole_server(self) -> None:
+        """The server as it is in service, but for the broker."""
+        settings = Settings(home=self.home, server_port=self.port, kafka_port=free_ports(1)[0])
+        self._start("warehouse.server", env=os.environ | settings.to_env())
+
+    def _start(self, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        with (self.home / "server.log").open("ab") as log:
+            argv = [sys.executable, "-m", module, *arguments]
+            self._server = subprocess.Popen(argv, cwd=ROOT, env=env, stdout=log, stderr=log)
         until = time.monotonic() + 60
         while time.monotonic() < until:
             try:
                 urllib.request.urlopen(self.url, timeout=5).close()
                 return
             except OSError:
-                assert self._server.poll() is None, "the server ended"
+                assert self._server.poll() is None, (self.home / "server.log").read_text()[-3000:]
                 time.sleep(0.1)
         pytest.fail("the server did not come up within 60 s")
 

@@ -92,7 +92,6 @@ class Links(msgspec.Struct, frozen=True, kw_only=True):
 
     airflow: str
     quality: str | None
-    docs: str
     collector: str
 
 

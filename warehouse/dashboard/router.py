@@ -19,6 +19,8 @@ from warehouse.dashboard.hub import Hub
 from warehouse.dashboard.payload import Links, Quality
 
 PAGES = Path(__file__).resolve().parent.parent / "pages" / "dist"
+ADDRESSES = ("/", "/reference")
+"""The pages, by the addresses that `pages/src/app.tsx` gives them: one file answers all."""
 FOREVER = "public, max-age=31536000, immutable"  # names carry the hash of the content
 NEVER = "no-cache"
 
@@ -30,7 +32,8 @@ class Dashboard:
         board = Board(settings.warehouse, settled_s=settings.live_freeze_after_s + 120)
         self.hub = Hub(board, links(settings), page_build(), quality)
         self.router = APIRouter()
-        self.router.get("/", include_in_schema=False)(self.page)
+        for address in ADDRESSES:
+            self.router.get(address, include_in_schema=False)(self.page)
         self.router.get("/pages/{name}", include_in_schema=False)(self.asset)
         self.router.get("/v1/live")(self.live)
         self.router.get("/v1/dashboard/history")(self.history)
@@ -65,7 +68,7 @@ class Dashboard:
         return Response(msgspec.json.encode(answer), media_type="application/json")
 
     async def page(self) -> Response:
-        """The page itself."""
+        """The frame of every page."""
         if not (PAGES / "index.html").exists():
             text = "The pages are not built: run `make setup`, or `npm ci && npm run build` in warehouse/pages.\n"
             return Response(text, 503, media_type="text/plain")
@@ -92,6 +95,5 @@ def links(settings: Settings) -> Links:
     return Links(
         airflow=f"http://{settings.host}:{settings.airflow_port}",
         quality="/quality/",
-        docs="/docs",
         collector=f"http://{settings.host}:{settings.collector_port}",
     )

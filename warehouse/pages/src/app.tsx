@@ -4,16 +4,22 @@ import { render } from "preact";
 import { start } from "./data/store";
 import { Header } from "./parts/header";
 import { Now } from "./pages/now";
+import { Reference } from "./pages/reference";
 import { followSystemTheme } from "./theme";
 
 export interface Page {
   readonly path: string;
   readonly title: string;
+  /** Whether the header offers a time range. */
+  readonly hasRange: boolean;
   readonly view: () => preact.JSX.Element;
 }
 
-/** A new page is a file in pages/ and a line here. */
-const PAGES: readonly [Page, ...Page[]] = [{ path: "/", title: "Now", view: Now }];
+/** A new page is a file in pages/, a line here, and its address in warehouse/dashboard/router.py. */
+const PAGES: readonly [Page, ...Page[]] = [
+  { path: "/", title: "Now", hasRange: true, view: Now },
+  { path: "/reference", title: "SQL & API", hasRange: false, view: Reference },
+];
 
 function App() {
   const page = PAGES.find(({ path }) => path === location.pathname) ?? PAGES[0];

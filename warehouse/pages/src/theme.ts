@@ -22,6 +22,9 @@ function set(chosen: Theme): void {
   theme.value = chosen;
 }
 
+/** Pixels of one rem: canvases know no rem. */
+export const rem = (): number => parseFloat(getComputedStyle(document.documentElement).fontSize);
+
 /** Looks a colour of the palette up, for canvases, which know no CSS variables. */
 export const palette = computed(() => {
   void theme.value;

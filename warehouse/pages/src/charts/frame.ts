@@ -17,7 +17,6 @@ export interface Frame {
   readonly now: number;
   readonly cutover: number | null;
   readonly colour: Colour;
-  /** Pixels of one rem: canvases know no rem. */
   readonly rem: number;
 }
 

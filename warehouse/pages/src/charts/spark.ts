@@ -2,6 +2,7 @@
 
 import type { EChartsCoreOption } from "echarts/core";
 import type { Measure, Row } from "../data/series";
+import { rem } from "../theme";
 import type { Colour } from "./frame";
 
 export function spark(rows: readonly Row[], measure: Measure, name: string, colour: Colour, now: number): EChartsCoreOption {
@@ -17,7 +18,7 @@ export function spark(rows: readonly Row[], measure: Measure, name: string, colo
         showSymbol: false,
         connectNulls: true,
         data: done.map((row) => [row.minute * 1_000, row[measure]]),
-        lineStyle: { width: 1.5, color: colour(name) },
+        lineStyle: { width: 0.1 * rem(), color: colour(name) },
         areaStyle: { color: colour(name), opacity: 0.15, origin: "start" },
       },
     ],

@@ -7,18 +7,18 @@ import { LOOKS } from "../metrics";
 import { type Frame, option, points, shifted } from "./frame";
 
 export function startupChart(frame: Frame): EChartsCoreOption {
-  const { rows, before, colour, now } = frame;
-  const line = (name: string, width = 2) => ({
+  const { rows, before, colour, now, rem } = frame;
+  const line = (name: string) => ({
     type: "line",
     z: 3,
-    lineStyle: { width, color: colour(name) },
+    lineStyle: { width: 0.125 * rem, color: colour(name) },
     itemStyle: { color: colour(name) },
   });
   const limit = (at: number | undefined) => ({
     silent: true,
     symbol: "none",
     label: { show: false },
-    lineStyle: { color: colour("warn"), type: "dotted", width: 1 },
+    lineStyle: { color: colour("warn"), type: "dotted", width: 0.08 * rem },
     data: at === undefined ? [] : [{ yAxis: at }],
   });
   const done = rows.filter((row) => (row.minute + 60) * 1_000 <= now);
@@ -53,7 +53,7 @@ export function startupChart(frame: Frame): EChartsCoreOption {
           type: "line",
           // Over a whole day two noisy lines on top of each other tell nothing.
           data: frame.to - frame.from > DAY * 1_000 ? [] : shifted(before, (row) => row.startup_p95_ms),
-          lineStyle: { width: 1.25, type: "dashed", color: colour("muted") },
+          lineStyle: { width: 0.08 * rem, type: "dashed", color: colour("muted") },
           itemStyle: { color: colour("muted") },
         },
       },

@@ -28,7 +28,7 @@ export function viewersChart(frame: Frame, watchingNow: number | null): EChartsC
           type: "line",
           data: [...viewers, ...tip],
           z: 3,
-          lineStyle: { width: 2, color: colour("viewers") },
+          lineStyle: { width: 0.125 * rem, color: colour("viewers") },
           itemStyle: { color: colour("viewers") },
           areaStyle: { color: colour("viewers"), opacity: 0.14 },
         },
@@ -40,7 +40,7 @@ export function viewersChart(frame: Frame, watchingNow: number | null): EChartsC
         series: {
           type: "line",
           data: shifted(before, (row) => row.viewers),
-          lineStyle: { width: 1.25, type: "dashed", color: colour("muted") },
+          lineStyle: { width: 0.08 * rem, type: "dashed", color: colour("muted") },
           itemStyle: { color: colour("muted") },
         },
       },

@@ -1,7 +1,7 @@
 /** How fresh the numbers are. Judged in the browser from the stamps in the data: a server that is gone cannot say so. */
 
-export const SILENT_AFTER_MS = 3_500;
-export const STALE_AFTER_MS = 5_000;
+export const SILENT_AFTER_MS = 5_000;
+export const STALE_AFTER_MS = 8_000;
 
 export type Freshness =
   | { readonly state: "connecting" }

@@ -67,7 +67,6 @@ export interface Pipeline {
 export interface Links {
   readonly airflow: string;
   readonly quality: string | null;
-  readonly docs: string;
   readonly collector: string;
 }
 

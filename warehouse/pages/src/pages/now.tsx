@@ -14,7 +14,7 @@ import { Pipeline } from "../parts/pipeline";
 import { Tile } from "../parts/tile";
 import { TopTitles } from "../parts/top-titles";
 import { timeSeconds } from "../format";
-import { palette } from "../theme";
+import { palette, rem } from "../theme";
 
 export function Now() {
   const state = fresh.value;
@@ -55,7 +55,7 @@ function Board({ message }: { readonly message: Live }) {
     now: at,
     cutover: cutover === null ? null : cutover * 1_000,
     colour,
-    rem: parseFloat(getComputedStyle(document.documentElement).fontSize),
+    rem: rem(),
   };
   const watching = message.tiles.find((tile) => tile.metric === "concurrent_viewers")?.value ?? null;
   const viewers = useMemo(() => viewersChart(frame, watching), [message, rows, yesterday.value, colour, span]);

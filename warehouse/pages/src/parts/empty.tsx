@@ -1,8 +1,8 @@
 /** Nothing has arrived yet: how to send the first event. */
 
-import { signal } from "@preact/signals";
 import type { Links } from "../data/protocol";
 import { now } from "../data/store";
+import { Command } from "./command";
 
 export function Empty({ links }: { readonly links: Links }) {
   const minute = Math.floor(now.value / 60_000) * 60_000;
@@ -23,22 +23,5 @@ export function Empty({ links }: { readonly links: Links }) {
       <p>or let simulated viewers come in:</p>
       <Command text="playlake simulate --viewers 200 --minutes 10" />
     </main>
-  );
-}
-
-const copied = signal("");
-
-function Command({ text }: { readonly text: string }) {
-  const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    copied.value = text;
-  };
-  return (
-    <div class="command">
-      <pre>{text}</pre>
-      <button type="button" onClick={copy}>
-        {copied.value === text ? "Copied" : "Copy"}
-      </button>
-    </div>
   );
 }

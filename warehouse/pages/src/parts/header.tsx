@@ -23,7 +23,7 @@ export function Header({ pages, current }: { readonly pages: readonly Page[]; re
           </a>
         ))}
       </nav>
-      <Ranges />
+      {current.hasRange && <Ranges />}
       <span class="fill" />
       {links && (
         <nav class="out" aria-label="Other tools">
@@ -35,9 +35,6 @@ export function Header({ pages, current }: { readonly pages: readonly Page[]; re
               Quality report
             </a>
           )}
-          <a href={links.docs} target="_blank" rel="noopener">
-            SQL &amp; API
-          </a>
         </nav>
       )}
       <button type="button" class="plain" onClick={toggleTheme} data-testid="theme" aria-label="Switch between dark and light">

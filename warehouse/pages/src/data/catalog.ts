@@ -1,0 +1,33 @@
+/** What can be asked in SQL: the answer of `GET /v1/catalog` (warehouse/catalog.py). */
+
+export interface Column {
+  readonly name: string;
+  readonly type: string;
+  readonly comment: string | null;
+}
+
+export interface Table {
+  readonly schema: string;
+  readonly name: string;
+  readonly comment: string;
+  readonly columns: readonly Column[];
+}
+
+export interface Macro {
+  readonly name: string;
+  readonly parameters: readonly string[];
+  readonly comment: string;
+}
+
+export interface Catalog {
+  readonly publish_id: string | null;
+  readonly tables: readonly Table[];
+  readonly macros: readonly Macro[];
+}
+
+export async function fetchCatalog(): Promise<Catalog> {
+  const answer = await fetch("/v1/catalog");
+  if (answer.ok) return (await answer.json()) as Catalog;
+  const problem = (await answer.json().catch(() => null)) as { error?: { message?: string } } | null;
+  throw new Error(problem?.error?.message ?? `the server answered ${answer.status}`);
+}
