@@ -76,7 +76,8 @@ class Server:
 
     def app(self) -> FastAPI:
         """The application; its lifespan starts and stops the live feed, the dashboard and the sandbox."""
-        app = FastAPI(title="playlake", lifespan=self._lifespan, redoc_url=None)
+        # FastAPI's own documentation pages load their scripts from elsewhere: /reference is ours, /openapi.json stays.
+        app = FastAPI(title="playlake", lifespan=self._lifespan, docs_url=None, redoc_url=None)
         if _is_loopback(self.settings.host):
             # A web page elsewhere may resolve its own name to this machine: it must not get to ask questions here.
             app.add_middleware(TrustedHostMiddleware, allowed_hosts=[self.settings.host, "localhost"])
