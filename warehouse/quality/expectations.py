@@ -99,13 +99,13 @@ def expectation(check: Check, table: Table, columns: tuple[str, ...]) -> Expecta
 def unexpected_rows_query(check: Check, table: Table, columns: tuple[str, ...]) -> str:
     """The rows that break the check, with the columns that show why. `{batch}` stands for the table."""
     if check.kind == "unique":
-        names = ", ".join(check.arguments)
+        names = ", ".join(_name(name) for name in check.arguments)
         return f"SELECT {names}, count(*) AS copies FROM {{batch}} GROUP BY {names} HAVING count(*) > 1"
     if check.kind == "not_null":
-        condition = " OR ".join(f"{name} IS NULL" for name in check.arguments)
+        condition = " OR ".join(f"{_name(name)} IS NULL" for name in check.arguments)
     elif check.kind == "in_set":
         values = ", ".join(_text(value) for value in check.arguments[1:])
-        condition = f"CAST({check.arguments[0]} AS VARCHAR) NOT IN ({values})"
+        condition = f"CAST({_name(check.arguments[0])} AS VARCHAR) NOT IN ({values})"
     else:
         condition = check.arguments[0]
     shown = ", ".join(_shown(condition, table.grain, columns))
@@ -115,7 +115,7 @@ def unexpected_rows_query(check: Check, table: Table, columns: tuple[str, ...]) 
 def _shown(condition: str, grain: Iterable[str], columns: tuple[str, ...]) -> Iterable[str]:
     """The row's key and what the condition speaks of; everything, should neither name a column."""
     words = set(re.findall(r"\w+", condition))
-    return [c for c in columns if c in words or c in grain] or ["*"]
+    return [_name(c) for c in columns if c in words or c in grain] or ["*"]
 
 
 def _least(check: Check, table: Table) -> int:
@@ -124,6 +124,11 @@ def _least(check: Check, table: Table) -> int:
         msg = f"{table.full_name}: expected rows(min=n), got {check}"
         raise SettingsError(msg)
     return int(match[1])
+
+
+def _name(column: str) -> str:
+    """Quoted: `offset` is a column of ours and a word of SQL."""
+    return f'"{column}"'
 
 
 def _text(value: str) -> str:
