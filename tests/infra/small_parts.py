@@ -1,7 +1,7 @@
 """A supervisor of small parts, for test_supervisor.py: `small_parts.py JSON`. Each part is this file again.
 
 Kinds: `http` (answers on a free port), `once` (ends well), `broken` (ends with 3).
-They append to `<home>/events`: `name+` when started, `name!` when listening, `name-` when asked to end.
+They append to `<home>/events`: `name+` when started, `name!` when listening, `name-` when asked to end, `name.` when ending.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ def be_a_part(spec: dict[str, Any]) -> None:
     def asked_to_end(*_: object) -> None:
         note(f"{name}-")
         if not spec.get("stubborn"):
+            time.sleep(spec.get("slow_end_s", 0))
+            note(f"{name}.")
             os._exit(0)
 
     signal.signal(signal.SIGTERM, asked_to_end)

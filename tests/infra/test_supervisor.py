@@ -97,7 +97,7 @@ def log_of(settings: Settings, name: str) -> str:
 
 def test_a_part_starts_when_what_it_needs_is_healthy_and_stops_before_it(start: Callable[..., Run]) -> None:
     run = start(
-        front={"kind": "http", "needs": ["store"]},
+        front={"kind": "http", "needs": ["store"], "slow_end_s": 0.5},
         store={"kind": "http", "needs": ["once"], "slow_s": 0.7},
         once={"kind": "once"},
         alone={"kind": "http"},
@@ -105,7 +105,7 @@ def test_a_part_starts_when_what_it_needs_is_healthy_and_stops_before_it(start: 
     run.process.send_signal(signal.SIGINT)
     assert run.ends()[0] == 0
     seen = events(run.settings)
-    order = [seen.index(event) for event in ("once+", "store+", "store!", "front+", "front-", "store-")]
+    order = [seen.index(event) for event in ("once+", "store+", "store!", "front+", "front-", "front.", "store-")]
     assert order == sorted(order)
     assert seen.index("alone+") < seen.index("store!")
     assert run.state is not None
@@ -150,7 +150,7 @@ def test_a_part_that_never_comes_up_fails_the_start_with_its_last_words(start: C
     assert code == 1
     assert "bad ended with exit code 3, 3 times in a row" in out
     assert "no such thing" in out
-    assert events(run.settings)[-1] == "good-"
+    assert events(run.settings)[-1] == "good."
 
 
 def test_a_part_that_stops_answering_is_replaced(start: Callable[..., Run]) -> None:
