@@ -1,7 +1,8 @@
 """A supervisor of small parts, for test_supervisor.py: `small_parts.py JSON`. Each part is this file again.
 
 Kinds: `http` (answers on a free port), `once` (ends well), `broken` (ends with 3).
-They append to `<home>/events`: `name+` when started, `name!` when listening, `name-` when asked to end, `name.` when ending.
+They append to `<home>/events`: `name+` when started, `name!` when listening, `name-` when asked to end, `name.` when
+they end.
 """
 
 from __future__ import annotations
