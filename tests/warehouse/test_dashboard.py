@@ -192,3 +192,10 @@ def test_the_pages_types_are_the_servers() -> None:
 
 def decode(message: bytes) -> Live:
     return msgspec.json.decode(message.removeprefix(b"data: "), type=Live)
+
+
+async def test_a_client_is_told_that_a_slow_server_is_there(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warehouse.dashboard.hub.PULSE_S", 0.01)
+    stream = Hub(board, links(Settings()), "build", clock_ms=lambda: 1234).messages()
+    assert (await anext(stream)).startswith(b"retry:")
+    assert await anext(stream) == b"event: pulse\ndata: 1234\n\n"

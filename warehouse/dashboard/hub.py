@@ -21,6 +21,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
+PULSE_S = 2.0
+"""Silence after which a client is told that the server is still there."""
 RATE_OVER_MS = 10_000
 """Stretch over which the events a second are counted."""
 
@@ -91,7 +93,10 @@ class Hub:
             yield b"retry: 1000\n\n"
             while True:
                 while seen == self._sequence:
-                    await self._woken.wait()
+                    try:
+                        await asyncio.wait_for(self._woken.wait(), PULSE_S)
+                    except TimeoutError:  # slow to read is not the same as gone
+                        yield f"event: pulse\ndata: {self._clock_ms()}\n\n".encode()
                 message = self._update if seen == self._sequence - 1 and not is_first else self._snapshot
                 seen, is_first = self._sequence, False
                 yield b"data: " + message + b"\n\n"

@@ -19,7 +19,7 @@ export const LOOKS: Record<Tile["metric"], Look> = {
   concurrent_viewers: {
     label: "Watching now",
     hint: "sessions playing or stalled, heard from in the last 60 s",
-    format: (value) => count(value, "viewers"),
+    format: (value) => count(value, value === 1 ? "viewer" : "viewers"),
     colour: "viewers",
     measure: "viewers",
   },

@@ -20,8 +20,12 @@ test("silence is told from staleness, whatever the stamps say", () => {
 });
 
 test("a page that never heard a word connects, then says so", () => {
-  assert.equal(freshness({ now: 1_000, openedAt: 0, heardAt: null, liveAt: null }).state, "connecting");
-  assert.deepEqual(freshness({ now: 9_000, openedAt: 0, heardAt: null, liveAt: null }), { state: "down", since: null });
+  assert.equal(freshness({ now: 1_000, openedAt: 0, heardAt: null, liveAt: undefined }).state, "connecting");
+  assert.deepEqual(freshness({ now: 19_000, openedAt: 0, heardAt: null, liveAt: undefined }), { state: "down", since: null });
+});
+
+test("a server that is there but slow with its first numbers is not gone", () => {
+  assert.equal(freshness({ ...signs, liveAt: undefined }).state, "connecting");
 });
 
 test("no event yet is neither old nor broken", () => {

@@ -61,6 +61,7 @@ export function option(frame: Frame, grids: readonly [Grid, Grid], lines: readon
   const time = (index: 0 | 1) => ({
     gridIndex: index,
     type: "time" as const,
+    containShape: false, // bars may not widen one axis: both grids show the same minutes one above the other
     min: frame.from,
     max: frame.to,
     splitNumber: 6,

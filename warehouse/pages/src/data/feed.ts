@@ -3,8 +3,10 @@
 import type { Live } from "./protocol";
 import { merge } from "./series";
 
+/** A message, or (live null) only a sign that the server is there. */
 export interface Arrival {
-  readonly live: Live;
+  readonly live: Live | null;
+  readonly serverAt: number;
   /** When it arrived, on this machine's clock. */
   readonly arrivedAt: number;
 }
@@ -22,6 +24,7 @@ export class Feed {
     private readonly onArrival: (arrival: Arrival) => void,
   ) {}
 
+  /** The last whole message. */
   get last(): Arrival | null {
     return this.#last;
   }
@@ -31,6 +34,10 @@ export class Feed {
     const source = new EventSource(this.url);
     this.#source = source;
     source.onmessage = (event: MessageEvent<string>) => this.#take(JSON.parse(event.data) as Live);
+    source.addEventListener("pulse", (event: MessageEvent<string>) => {
+      this.#watch(QUIET_MS);
+      this.onArrival({ live: null, serverAt: Number(event.data), arrivedAt: Date.now() });
+    });
     // A refused connection ends an EventSource for good; a half-open one stays silent for ever. Neither may.
     source.onerror = () => this.#watch(RETRY_MS);
     this.#watch(QUIET_MS);
@@ -49,9 +56,9 @@ export class Feed {
 
   #take(live: Live): void {
     this.#watch(QUIET_MS);
-    const known = this.#last?.live;
+    const known = this.#last?.live ?? null;
     const minutes = live.kind === "update" && known ? merge(known.minutes, live.minutes, live.live_from ?? 0) : live.minutes;
-    this.#last = { live: { ...live, kind: "snapshot", minutes }, arrivedAt: Date.now() };
+    this.#last = { live: { ...live, kind: "snapshot", minutes }, serverAt: live.server_at, arrivedAt: Date.now() };
     this.onArrival(this.#last);
   }
 }

@@ -5,10 +5,9 @@ import { ServerClock } from "./clock";
 import { freshness } from "./freshness";
 import { fetchHistory } from "./history";
 import type { History, Live } from "./protocol";
+import { RANGES, type Range, fitting, rangeOf } from "./ranges";
 import { follow } from "./stream";
 
-export const RANGES = { "1h": 3_600, "3h": 10_800, "6h": 21_600, "24h": 86_400 } as const;
-export type Range = keyof typeof RANGES;
 export const DAY = 86_400;
 /** How far yesterday's line runs ahead of now. */
 export const AHEAD = 1_800;
@@ -19,41 +18,47 @@ const openedAt = Date.now();
 export const live = signal<Live | null>(null);
 export const history = signal<History | null>(null);
 export const yesterday = signal<History | null>(null);
-export const range = signal<Range>(rangeFromAddress());
+const chosen = signal<Range | null>(rangeOf(new URL(location.href).searchParams.get("range")));
+const heardAt = signal<number | null>(null);
 const tick = signal(Date.now());
 
 /** Now on the server's clock, ms; moves twice a second. */
 export const now = computed(() => clock.read(tick.value));
+/** What the viewer chose, else what there is to see. */
+export const range = computed(() => chosen.value ?? fitting(firstMinute.value, now.value / 1_000));
 export const fresh = computed(() =>
   freshness({
     now: now.value,
     openedAt: clock.read(openedAt),
-    heardAt: live.value?.server_at ?? null,
-    liveAt: live.value?.live_at ?? null,
+    heardAt: heardAt.value,
+    liveAt: live.value === null ? undefined : live.value.live_at,
   }),
 );
 
 export function start(): void {
   setInterval(() => (tick.value = Date.now()), 500);
-  follow(({ live: message, arrivedAt }) => {
-    if (message.page_build !== document.body.dataset.build && mayReload(message.page_build)) location.reload();
-    clock.observe(message.server_at, arrivedAt);
+  follow(({ live: message, serverAt, arrivedAt }) => {
+    clock.observe(serverAt, arrivedAt);
     tick.value = Date.now();
+    heardAt.value = serverAt;
+    if (message === null) return;
+    if (message.page_build !== document.body.dataset.build && mayReload(message.page_build)) location.reload();
     live.value = message;
   });
   effect(() => {
     const hour = Math.floor(now.value / 3_600_000);
-    void loadHistory(publishId.value, RANGES[range.value], hour);
+    void loadHistory(publishId.value, RANGES[chosen.value ?? "3h"], hour);
   });
 }
 
-export function chooseRange(chosen: Range): void {
-  range.value = chosen;
+export function chooseRange(name: Range): void {
+  chosen.value = name;
   const address = new URL(location.href);
-  address.searchParams.set("range", chosen);
+  address.searchParams.set("range", name);
   window.history.replaceState(null, "", address);
 }
 
+const firstMinute = computed(() => history.value?.minutes.minute[0] ?? live.value?.minutes.minute[0] ?? null);
 const publishId = computed(() => live.value?.publish.publish_id ?? null);
 let asked = "";
 
@@ -82,9 +87,4 @@ function mayReload(build: string): boolean {
   if (sessionStorage.getItem("reloaded-for") === build) return false;
   sessionStorage.setItem("reloaded-for", build);
   return true;
-}
-
-function rangeFromAddress(): Range {
-  const wanted = new URL(location.href).searchParams.get("range");
-  return wanted !== null && wanted in RANGES ? (wanted as Range) : "3h";
 }

@@ -1,7 +1,8 @@
 /** Name, pages, range, freshness, and the ways out to Airflow, the quality report and the SQL documentation. */
 
 import type { Page } from "../app";
-import { RANGES, type Range, chooseRange, fresh, live, now, range } from "../data/store";
+import { RANGES, type Range } from "../data/ranges";
+import { chooseRange, fresh, live, now, range } from "../data/store";
 import { age, time, timeSeconds } from "../format";
 import { theme, toggleTheme } from "../theme";
 
