@@ -226,7 +226,7 @@ class _Child:
             if frame is not None:
                 if frame[0] == b"X":
                     self.failure = msgspec.json.decode(frame[1], type=Failure).message
-                return frame[0] == b"R"
+                return frame[0] == b"R" and not self._has_ended()
         return False
 
     def ask(self, query: Query, max_resident_bytes: int) -> Answer:
@@ -275,6 +275,10 @@ class _Child:
             os.close(self._handle)
             self._handle = -1
         self._line.close()
+
+    def _has_ended(self) -> bool:
+        """Whether the process is gone, however much of what it said is still to be read."""
+        return self._handle < 0 or bool(select.select([self._handle], [], [], 0)[0])
 
     def _frame(self) -> tuple[bytes, bytes] | None:
         """The next frame; None when none came for a moment; kind b"" when the process has hung up."""
