@@ -72,9 +72,6 @@ class PlaylakeOperator(BaseOperator):
             self._run(command)
 
     def _run(self, command: Sequence[str]) -> None:
-        if self._is_killed:
-            msg = f"stopped before playlake {' '.join(command)}"
-            raise AirflowFailException(msg)
         self.log.info("running playlake %s", " ".join(command))
         self._child = subprocess.Popen(
             [_executable(), *command],
@@ -91,7 +88,11 @@ class PlaylakeOperator(BaseOperator):
             line = raw.decode(errors="backslashreplace").rstrip()
             last.append(line)
             self.log.info("%s", line)
-        self._judge(command, self._child.wait(), last)
+        code = self._child.wait()
+        if self._is_killed:  # a command that stops cleanly exits 0, and yet has not done its work
+            msg = f"playlake {' '.join(command)} was stopped"
+            raise AirflowFailException(msg)
+        self._judge(command, code, last)
 
     def _judge(self, command: Sequence[str], code: int, last: Sequence[str]) -> None:
         name = f"playlake {' '.join(command)}"
