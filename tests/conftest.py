@@ -52,10 +52,11 @@ class RunningBroker:
         self.settings = settings
         embedded.prepare(settings)
         self.log = settings.home / "broker.log"
+        # Without the optimising compiler it starts with a third less work, which matters more here than its speed.
+        java, *arguments = embedded.command(settings)
+        argv = [java, "-XX:TieredStopAtLevel=1", *arguments]
         with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                embedded.command(settings), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-            )
+            self.process = subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             kafka_topics.wait_ready(settings, timeout_s=60)
         except BaseException:
