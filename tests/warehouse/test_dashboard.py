@@ -96,10 +96,18 @@ def test_history_and_live_meet_without_gap_or_overlap(state: State, board: Board
     assert sum(past.plays + live.plays) == total(parts(state, "total", start, AT + timedelta(minutes=1)), "plays")
 
 
-def test_titles_and_cohorts_rank_what_is_watched_and_what_stalls(board: Board) -> None:
+def test_titles_and_cohorts_rank_what_is_watched_and_what_stalls(state: State, board: Board) -> None:
     reading = board.read()
     assert [t.viewers for t in reading.titles] == sorted((t.viewers for t in reading.titles), reverse=True)
-    assert reading.titles[0].content_id == "the-long-night-s02e04"
+    first = reading.titles[0]
+    assert first.content_id == "the-long-night-s02e04"
+    minute = AT.replace(second=0)
+
+    def average(start: int, stop: int) -> float:
+        rows = parts(state, "title", minute - timedelta(minutes=start), minute - timedelta(minutes=stop))
+        return total([row for row in rows if row["content_id"] == first.content_id], "watched_ms") / 60_000 / 4
+
+    assert first.change == pytest.approx(average(5, 1) - average(9, 5))
     worst = max(reading.cohorts, key=lambda cohort: cohort.stalled_share or 0)
     assert (worst.country, worst.device_type) == ("BR", "smart_tv")
     assert reading.cohorts[0].country == "BR"

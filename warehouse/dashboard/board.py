@@ -159,12 +159,17 @@ class Board:
 
     def _titles(self, at_ms: int) -> list[Title]:
         start, minutes = stretch(at_ms)
-        before = start - WINDOW_MINUTES * 60
+        settled = WINDOW_MINUTES - 1
         rows = self._ask(
             questions.TITLES,
-            before=stamp(before), start=stamp(start), at=stamp(at_ms / 1000), minutes=minutes,
-            minutes_before=float(WINDOW_MINUTES), top=TOP_TITLES,
-        )  # fmt: skip
+            before=stamp(start - settled * 60),
+            start=stamp(start),
+            settled=stamp(start + settled * 60),
+            at=stamp(at_ms / 1000),
+            minutes=minutes,
+            settled_minutes=settled,
+            top=TOP_TITLES,
+        )
         return [Title(**row) for row in rows]
 
     def _cohorts(self, at_ms: int) -> list[Cohort]:

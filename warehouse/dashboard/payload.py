@@ -51,7 +51,7 @@ class Title(msgspec.Struct, frozen=True, kw_only=True):
     plays: int
     stalled_share: float | None
     change: float
-    """Viewers now less viewers in the window before."""
+    """Average viewers of the settled minutes of the window less those of as many minutes before it."""
 
 
 class Cohort(msgspec.Struct, frozen=True, kw_only=True):

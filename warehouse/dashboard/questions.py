@@ -44,24 +44,22 @@ FROM stretch
 LIVE_HEADLINES = _HEADLINES.format(table="live.quality_minute")
 HEADLINES = _HEADLINES.format(table="metrics.quality_minute")
 
+# The trend leaves the last full minute out: watched time is known only when the next heartbeat comes, so minutes that
+# have just ended are still filling and would make every title look like falling.
 TITLES = """
 WITH stretch AS (
-    SELECT * REPLACE (coalesce(content_id, '') AS content_id), minute >= $start AS is_recent FROM live.quality_minute
-    WHERE rollup = 'title' AND minute BETWEEN $before AND $at
-),
-recent AS (
-    SELECT content_id, average_viewers(watched_ms, $minutes) AS viewers, sum(plays)::BIGINT AS plays,
-           stalled_share(stall_ms, watched_ms) AS stalled_share
-    FROM stretch WHERE is_recent GROUP BY content_id
-),
-earlier AS (
-    SELECT content_id, average_viewers(watched_ms, $minutes_before) AS viewers FROM stretch WHERE NOT is_recent
-    GROUP BY content_id
+    SELECT coalesce(content_id, '') AS content_id, minute < $settled AS is_settled, minute >= $start AS is_recent,
+           watched_ms, stall_ms, plays
+    FROM live.quality_minute WHERE rollup = 'title' AND minute BETWEEN $before AND $at
 )
-SELECT content_id, recent.viewers, recent.plays, recent.stalled_share,
-       recent.viewers - coalesce(earlier.viewers, 0) AS change
-FROM recent LEFT JOIN earlier USING (content_id)
-ORDER BY recent.viewers DESC, recent.plays DESC, content_id LIMIT $top
+SELECT content_id,
+       average_viewers(CASE WHEN is_recent THEN watched_ms ELSE 0 END, $minutes)                       AS viewers,
+       sum(CASE WHEN is_recent THEN plays ELSE 0 END)::BIGINT                                          AS plays,
+       stalled_share(CASE WHEN is_recent THEN stall_ms END, CASE WHEN is_recent THEN watched_ms END)   AS stalled_share,
+       average_viewers(CASE WHEN is_recent AND is_settled THEN watched_ms ELSE 0 END, $settled_minutes)
+         - average_viewers(CASE WHEN is_recent THEN 0 ELSE watched_ms END, $settled_minutes)           AS change
+FROM stretch GROUP BY content_id HAVING count(*) FILTER (is_recent) > 0
+ORDER BY viewers DESC, plays DESC, content_id LIMIT $top
 """
 
 COHORTS = """

@@ -97,8 +97,9 @@ function place(grid: 0 | 1, series: Record<string, unknown>): Record<string, unk
 }
 
 /** Tints the live part of both grids and names both sides of the cut-over. */
-function background({ cutover, from, to, colour, rem, now }: Frame): Record<string, unknown>[] {
+function background({ rows, cutover, from, to, colour, rem, now }: Frame): Record<string, unknown>[] {
   const edge = Math.max(cutover ?? from, from);
+  const liveFrom = Math.max(edge, (rows[0]?.minute ?? 0) * 1_000);
   const label = { show: true, position: "insideTop" as const, distance: 4, color: colour("muted"), fontSize: 0.68 * rem };
   const side = (name: string, start: number, end: number, shade: string, named: boolean) => [
     { xAxis: start, name, itemStyle: { color: shade }, label: { ...label, show: named && wide(start, end) } },
@@ -116,7 +117,7 @@ function background({ cutover, from, to, colour, rem, now }: Frame): Record<stri
         silent: true,
         data: [
           ...(edge > from ? [side("history, audited", from, edge, "transparent", grid === 0)] : []),
-          side("live", edge, Math.min(now, to), colour("live-tint"), grid === 0),
+          side("live", liveFrom, Math.min(now, to), colour("live-tint"), grid === 0),
         ],
       },
       markLine: {

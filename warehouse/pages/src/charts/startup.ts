@@ -21,6 +21,7 @@ export function startupChart(frame: Frame): EChartsCoreOption {
     lineStyle: { color: colour("warn"), type: "dotted", width: 0.08 * rem },
     data: at === undefined ? [] : [{ yAxis: at }],
   });
+  // The first startups of a running minute are too few for a quantile.
   const done = rows.filter((row) => (row.minute + 60) * 1_000 <= now);
   return option(
     frame,
@@ -35,7 +36,7 @@ export function startupChart(frame: Frame): EChartsCoreOption {
         format: millis,
         series: {
           ...line("p95"),
-          data: points(rows, (row) => row.startup_p95_ms),
+          data: points(done, (row) => row.startup_p95_ms),
           markLine: limit(LOOKS.startup_p95_ms.warn),
         },
       },
@@ -43,7 +44,7 @@ export function startupChart(frame: Frame): EChartsCoreOption {
         grid: 0,
         name: "Startup median",
         format: millis,
-        series: { ...line("p50"), data: points(rows, (row) => row.startup_p50_ms) },
+        series: { ...line("p50"), data: points(done, (row) => row.startup_p50_ms) },
       },
       {
         grid: 0,

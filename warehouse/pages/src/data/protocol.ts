@@ -29,7 +29,7 @@ export interface Title {
   readonly viewers: number;
   readonly plays: number;
   readonly stalled_share: number | null;
-  /** Viewers now less viewers in the window before. */
+  /** Average viewers of the settled minutes of the window less those of as many minutes before it. */
   readonly change: number;
 }
 

@@ -52,7 +52,7 @@ export function TopTitles({ titles, window }: { readonly titles: readonly Title[
 
 function Change({ id, value }: { readonly id: string; readonly value: number }) {
   const way = value > 0.05 ? "up" : value < -0.05 ? "down" : "level";
-  const arrow = { up: "▲", down: "▼", level: "＝" }[way];
+  const arrow = { up: "▲", down: "▼", level: "=" }[way];
   return (
     <span class={`change ${way}`}>
       <Number id={id} value={value} figure={rate(Math.abs(value), "")} /> <i aria-label={way}>{arrow}</i>
