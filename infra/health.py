@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPException
 from typing import Protocol
 
 TIMEOUT_S = 5.0
@@ -50,7 +51,7 @@ class Http:
                 return None if answer.status == 200 else f"{self.url} answered {answer.status}"
         except urllib.error.HTTPError as error:
             return f"{self.url} answered {error.code}"
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             return f"{self.url}: {_reason(error)}"
 
 
@@ -90,7 +91,7 @@ class AirflowHeartbeat:
         try:
             with urllib.request.urlopen(f"{self.url}/api/v2/monitor/health", timeout=TIMEOUT_S) as answer:
                 told = json.load(answer)[self.component]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, HTTPException, ValueError, KeyError) as error:
             msg = f"the API server does not report on the {self.component}: {_reason(error)}"
             raise NoWitnessError(msg) from None
         beat = told.get(f"latest_{self.component}_heartbeat")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import shutil
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from infra.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 LARGEST_BYTES = 32_000_000
 LOOK_EVERY_S = 30.0
@@ -82,7 +85,10 @@ class LogFiles:
         while True:
             for path in self.folder.glob("*.log"):
                 if path.stat().st_size > LARGEST_BYTES:
-                    await asyncio.to_thread(shutil.copyfile, path, path.with_suffix(".log.1"))
+                    try:
+                        await asyncio.to_thread(shutil.copyfile, path, path.with_suffix(".log.1"))
+                    except OSError as error:  # a full disk: making room matters more than old lines
+                        logger.warning("%s is cut without a copy: %s", path.name, error)
                     with path.open("r+b") as file:
                         file.truncate(0)
             await asyncio.sleep(LOOK_EVERY_S)

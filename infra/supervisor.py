@@ -123,25 +123,28 @@ class Supervisor:
             if name in self._all:
                 await self._unless_stopped(self._all[name].up.wait())
         while not self._stop.is_set():
-            try:
-                if part.once and part.is_done():
-                    self._come_up(running, "done")
-                    return
-                if not await self._start(running):
-                    return
-            except PlaylakeError as error:
-                self._give_up(running, str(error))
-                return
-            code = await self._watch(running)
-            if self._stop.is_set():
-                return
-            await self._end_leftovers(running)
-            if part.once and code == 0:
-                part.finish()
+            if part.once and part.is_done():
                 self._come_up(running, "done")
                 return
+            try:
+                if not await self._start(running):
+                    return
+            except (PlaylakeError, OSError) as error:
+                if not running.was_up:
+                    self._give_up(running, str(error))
+                    return
+                how = f"could not be started: {error}"
+            else:
+                code = await self._watch(running)
+                if self._stop.is_set():
+                    return
+                await self._end_leftovers(running)
+                if part.once and code == 0:
+                    part.finish()
+                    self._come_up(running, "done")
+                    return
+                how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             running.tries += 1
-            how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             if not running.was_up and running.tries >= self.policy.tries:
                 last = self._logs.tail(part.name)
                 self._give_up(running, f"{part.name} {how}, {running.tries} times in a row; its last words:\n{last}")
@@ -191,6 +194,8 @@ class Supervisor:
             process_tree.end_group(running.process.pid, signal.SIGKILL)
         asking.cancel()
         code = await ended
+        if not asking.cancelled() and asking.done() and (bug := asking.exception()):
+            raise bug
         running.up.clear()
         return code
 
@@ -300,7 +305,10 @@ class Supervisor:
         self._say()
 
     def _say(self) -> None:
-        run_state.write(self.settings, self.state)
+        try:
+            run_state.write(self.settings, self.state)
+        except OSError as error:  # a full disk must not take down what still runs
+            logger.warning("the state can't be written: %s", error)
         self._changed(self.state)
 
     def _signalled(self) -> None:

@@ -68,6 +68,16 @@ def detached(settings: Settings, without: Sequence[str], show: Show) -> bool:
             stderr=out,
             start_new_session=True,
         )
+    try:
+        return _follow(settings, child, show)
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+        raise
+
+
+def _follow(settings: Settings, child: subprocess.Popen[bytes], show: Show) -> bool:
+    """Show how the supervisor in the background gets on, until all parts are up."""
     while True:
         ended = child.poll() is not None
         state = run_state.read(settings)

@@ -21,7 +21,7 @@ from typing import Any
 from unittest import mock
 
 from infra import up
-from infra.errors import PlaylakeError
+from infra.errors import PlaylakeError, SetupError
 from infra.health import Http
 from infra.processes import Part
 from infra.settings import Settings
@@ -45,6 +45,12 @@ def part(settings: Settings, name: str, spec: dict[str, Any]) -> Part:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+
+    def prepare() -> None:
+        if (settings.home / "unprepared").exists():
+            msg = "no file"
+            raise SetupError(msg)
+
     own = spec | {"name": name, "home": str(settings.home), "port": port}
     return Part(
         name=name,
@@ -53,6 +59,7 @@ def part(settings: Settings, name: str, spec: dict[str, Any]) -> Part:
         ports=(port,),
         health=None if spec["kind"] == "once" else Http(f"http://127.0.0.1:{port}/"),
         once=spec["kind"] == "once",
+        prepare=prepare if spec.get("needs_file") else lambda: None,
         grace_s=spec.get("grace_s", 3.0),
     )
 

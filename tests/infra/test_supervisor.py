@@ -144,6 +144,17 @@ def test_pauses_between_restarts_grow(start: Callable[..., Run]) -> None:
     run.wait(lambda: run.part_is("part", "healthy"), timeout_s=30)
 
 
+def test_once_up_a_part_that_can_not_be_prepared_is_tried_again(start: Callable[..., Run]) -> None:
+    run = start(part={"kind": "http", "needs_file": True}, other={"kind": "http"}).up()
+    assert run.state is not None
+    (run.settings.home / "unprepared").touch()
+    os.kill(run.state.part("part").pid, signal.SIGKILL)
+    run.wait(lambda: run.state is not None and "could not be started: no file" in run.state.part("part").why)
+    assert run.part_is("other", "healthy")
+    (run.settings.home / "unprepared").unlink()
+    run.wait(lambda: run.part_is("part", "healthy"))
+
+
 def test_a_part_that_never_comes_up_fails_the_start_with_its_last_words(start: Callable[..., Run]) -> None:
     run = start(good={"kind": "http"}, bad={"kind": "broken"})
     code, out = run.ends()
