@@ -24,12 +24,7 @@ PLAYBACK_TOPIC = "user.playback.events"
 CHAIN = ("silver", "gold", "quality", "publish")
 """The DAGs between an event and a published number; each wakes the next."""
 APPLIED_SQL = "SELECT coalesce(sum(applied), 0)::BIGINT AS applied FROM live.now"
-NOW_SQL = """
-SELECT sum(concurrent)::BIGINT AS watching_now, sum(open_sessions)::BIGINT AS open_sessions,
-       sum(applied)::BIGINT AS records_applied, sum(events)::BIGINT AS in_live_minutes,
-       sum(late)::BIGINT AS later_than_live, sum(rejected)::BIGINT AS rejected
-FROM live.now
-"""
+NOW_SQL = "FROM metrics.pulse"
 LIVE_SQL = """
 SELECT minute, active_sessions, plays, first_frames, stalls, round(watched_ms / 60000) AS watched_minutes
 FROM live.quality_minute WHERE rollup = 'total' ORDER BY minute DESC LIMIT 5
@@ -115,7 +110,8 @@ def _wait_applied(settings: Settings, records: int, timeout_s: float = 120) -> N
 
 
 def _applied(settings: Settings) -> int:
-    return int(json.loads(_playlake(settings, "sql", "--format", "json", APPLIED_SQL, capture=True))[0]["applied"])
+    answer = json.loads(_playlake(settings, "sql", "--format", "json", APPLIED_SQL, capture=True))
+    return int(answer["rows"][0][0])
 
 
 def _run_chain(settings: Settings, say: Say, timeout_s: float = 600) -> None:
