@@ -1,6 +1,6 @@
-"""A sink process for tests: `python -m tests.streams.sink_child GROUP [STEP COUNT]`.
+"""A sink process for tests: `python -m tests.streams.sink_child GROUP [STEP COUNT [SIGNAL]]`.
 
-It kills itself (-9) when the step with that name comes for the COUNT-th time.
+It sends itself the signal (SIGKILL) when the step with that name comes for the COUNT-th time.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from infra.settings import Settings
 from streams.bronze import run
 
 
-def main(group: str, fatal_step: str = "", count: str = "0") -> None:
+def main(group: str, fatal_step: str = "", count: str = "0", how: str = "SIGKILL") -> None:
     left = int(count)
 
     def step(name: str) -> None:
         nonlocal left
         if name == fatal_step:
             left -= 1
-            if left <= 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if left == 0:
+                os.kill(os.getpid(), signal.Signals[how])
 
     log.setup("sink")
     run(Settings.from_env(), group, step)

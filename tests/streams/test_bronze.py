@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import threading
 import time
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from infra.kafka import producer_config
 from infra.settings import Settings
+from infra.topics import admin, ensure_topics
+from schemas.registry import PLAYBACK
+from schemas.table import Table
 from schemas.tables import BRONZE, DEAD_LETTERS
 from schemas.topic import Topic
+from streams.bronze_tables import SOURCES
 from tests.streams.bronze_world import (
     assert_each_record_once,
     event,
@@ -29,7 +35,6 @@ from tests.streams.bronze_world import (
 )
 
 pytestmark = pytest.mark.kafka
-PLAYBACK_TABLE = "user_playback_events"
 
 
 def test_killed_at_random_moments_it_loses_and_doubles_nothing(kafka: Settings, topics: Mapping[str, Topic]) -> None:
@@ -59,13 +64,21 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing(kafka: Settings, 
     assert assert_each_record_once(kafka) == {"rows": 40_000 - bad, "letters": bad}
 
 
-@pytest.mark.parametrize("table", [PLAYBACK_TABLE, "dead_letters"])
 @pytest.mark.parametrize("moment", ["before files", "before commit", "after commit"])
-def test_killed_at_a_chosen_moment(kafka: Settings, topics: Mapping[str, Topic], table: str, moment: str) -> None:
+@pytest.mark.parametrize(("table", "claims"), [(BRONZE[PLAYBACK.name], 1), (DEAD_LETTERS, len(SOURCES))])
+def test_killed_at_a_chosen_moment(
+    kafka: Settings, topics: Mapping[str, Topic], table: Table, claims: int, moment: str
+) -> None:
     bad = produce(kafka, 3000, broken=0.05)
-    # The first commit of each table is a claim; the second carries records.
-    with sink(kafka, "first", f"{table}: {moment}", 2) as process:
+    # A table's first commits are claims; the next one carries records.
+    with sink(kafka, "first", f"{table.name}: {moment}", claims + 1) as process:
         assert process.wait(30) == -9, log_of(kafka)[-3000:]
+    has_rows, has_letters = (
+        query(one.path(kafka.lake_root), "SELECT count(*) AS n FROM t")[0]["n"] > 0
+        for one in (BRONZE[PLAYBACK.name], DEAD_LETTERS)
+    )
+    assert has_letters == (table is not DEAD_LETTERS or moment == "after commit")
+    assert has_rows == (table is not DEAD_LETTERS and moment == "after commit")
     bad += produce(kafka, 1000, broken=0.05, seed=2, first=3000)
     with sink(kafka, "second") as process:
         wait_caught_up(kafka, 30, process)
@@ -86,6 +99,42 @@ def test_two_processes_share_and_take_over(kafka: Settings, topics: Mapping[str,
     assert assert_each_record_once(kafka) == {"rows": 7000 - bad, "letters": bad}
     shared = [line for line in log_of(kafka).splitlines() if "claimed partitions" in line]
     assert any(0 < len(json.loads(line)["positions"]) < 5 for line in shared), "they never shared"
+
+
+@pytest.mark.parametrize(("table", "claims"), [(BRONZE[PLAYBACK.name], 1), (DEAD_LETTERS, len(SOURCES))])
+def test_one_that_slept_before_its_commit_is_too_late(
+    kafka: Settings, topics: Mapping[str, Topic], table: Table, claims: int
+) -> None:
+    bad = produce(kafka, 3000, broken=0.05)
+    with sink(kafka, "g", f"{table.name}: before commit", claims + 1, "SIGSTOP") as zombie, sink(kafka, "g") as other:
+        # Whichever got the partitions: the zombie stops when it has some, and the other then gets all.
+        wait_caught_up(kafka, 60, other)
+        zombie.send_signal(signal.SIGCONT)
+        bad += produce(kafka, 1000, broken=0.05, seed=2, first=3000)
+        wait_caught_up(kafka, 60, zombie, other)
+        for process in (zombie, other):
+            stop(process)
+    assert "another process got in between" in log_of(kafka)
+    assert assert_each_record_once(kafka) == {"rows": 4000 - bad, "letters": bad}
+
+
+@pytest.mark.parametrize("partitions", [2, 3])
+def test_a_topic_that_is_not_the_one_it_was_is_refused(
+    kafka: Settings, topics: Mapping[str, Topic], partitions: int
+) -> None:
+    produce(kafka, 100)
+    with sink(kafka, "g") as process:
+        wait_caught_up(kafka, 30, process)
+        stop(process)
+    client = admin(kafka)
+    for future in client.delete_topics([PLAYBACK.name], operation_timeout=30).values():
+        future.result()
+    now = replace(kafka, topic_partitions=partitions)
+    ensure_topics(now, [PLAYBACK])
+    with sink(replace(kafka, topic_partitions=2), "g") as process:
+        assert process.wait(30) == 1
+    expected = "created again" if partitions == 2 else "exists with partitions 3"
+    assert expected in log_of(kafka).splitlines()[-1]
 
 
 def test_a_batch_of_broken_records_moves_the_position(kafka: Settings, topics: Mapping[str, Topic]) -> None:
