@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import LakeDamaged, SettingsError
@@ -19,7 +20,7 @@ from warehouse.build import load_delta
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY = "2GB"
+MEMORY = "1GB"
 SHOWN_ROWS = 10
 """How many offending rows a report shows."""
 
@@ -56,7 +57,10 @@ def open_staged(lake_root: str, table: Table, version: int) -> Iterator[Staged]:
         msg = f"the audit reads a lake in a folder, got {lake_root}"
         raise SettingsError(msg)
     path = table.staging_path(lake_root)
-    with duckdb.connect(config={"memory_limit": MEMORY, "threads": 2}) as connection:
+    with (
+        TemporaryDirectory(prefix="playlake-audit-") as spill,
+        duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": spill, "threads": 2}) as connection,
+    ):
         connection.execute("SET TimeZone = 'UTC'")
         load_delta(connection)
         try:
