@@ -50,7 +50,8 @@ and recomputes the sessions it touches; `playlake quality silver` audits that; `
 those rows. With nothing new the task is **skipped**, and nothing downstream wakes.
 
 **To restate a range of dates** (a definition has changed, bronze was mended):
-- *Trigger → Backfill* makes one run for each {EVERY_MINUTES} minutes of the range; each restates the days it lies in;
+- *Trigger → Backfill* makes one run for each {EVERY_MINUTES} minutes of the range, each of which restates the days it
+  lies in; choose *All Runs*, since *Missing Runs* leaves out the intervals that have run on schedule;
 - *Trigger → Single Run* with the dates *from* and *to* restates the whole range in one run: better for many days.
 
 Gold, quality and publish follow by themselves.
