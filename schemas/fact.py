@@ -10,7 +10,7 @@ import msgspec
 from schemas.event import identity, occurred_at, unknown_fields
 from schemas.events.playback import PlaybackEvent
 from schemas.registry import PLAYBACK
-from schemas.session import Fact
+from schemas.session_state import Fact
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,7 +16,7 @@ from schemas.derive import arrow_schema, event_columns
 from schemas.event import Event, identity, occurred_at, unknown_fields
 from schemas.fact import from_ms
 from schemas.registry import PLAYBACK
-from schemas.session import Fact
+from schemas.session_state import Fact
 from schemas.tables import BRONZE
 from schemas.topic import EventTopic
 

@@ -19,7 +19,7 @@ from faust.stores.memory import Store
 from infra.errors import PositionRefused
 from schemas.quality import PARTS
 from schemas.registry import STREAM_STATE
-from schemas.session import STATE_VERSION, SessionState
+from schemas.session_state import STATE_VERSION, SessionState
 from streams.rollups import Share
 
 BUCKETS = 64
@@ -121,13 +121,14 @@ def check_source(position: Position, topic: str, topic_id: str, partitions: int)
     if position.topic_id != topic_id:
         msg = (
             f"topic {topic} was recreated: the stream's state belongs to topic id {position.topic_id}, "
-            f"now it is {topic_id}, and its offsets mean other records. To start anew, delete the topic of the state, {STREAM_STATE.name}."
+            f"now it is {topic_id}, and its offsets mean other records. To start anew, delete the topic "
+            f"{STREAM_STATE.name}."
         )
         raise PositionRefused(msg)
     if position.partitions != partitions:
         msg = (
             f"topic {topic} has {partitions} partitions, the stream's state was made with {position.partitions}: keys "
-            f"are in other partitions than their state. To start anew, delete the topic of the state, {STREAM_STATE.name}."
+            f"are in other partitions than their state. To start anew, delete the topic {STREAM_STATE.name}."
         )
         raise PositionRefused(msg)
 

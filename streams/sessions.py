@@ -17,7 +17,8 @@ from infra.errors import ContractError, ProcessError
 from schemas.fact import fact_of
 from schemas.quality import PARTS
 from schemas.registry import PLAYBACK
-from schemas.session import STATE_VERSION, WATCHING, Fact, SessionState, belongs, fold, is_repeat, open_session
+from schemas.session import belongs, fold, is_repeat, open_session
+from schemas.session_state import STATE_VERSION, WATCHING, Fact, SessionState
 from streams.buckets import (
     BUCKETS,
     Bucket,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from schemas.derive import arrow_schema
 from schemas.fact import FACT_COLUMNS, facts_of
-from schemas.session import Fact, sessionize
+from schemas.session import sessionize
+from schemas.session_state import Fact
 from schemas.tables.sessions import SESSIONS, session_row
 
 if TYPE_CHECKING:

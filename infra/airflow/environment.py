@@ -82,7 +82,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
         # A task whose process was killed, and the tasks of a killed scheduler, are taken up again within a minute.
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
-        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": HEARTBEAT_S,
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": HEARTBEAT_S,

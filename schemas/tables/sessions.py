@@ -8,7 +8,8 @@ from typing import Any
 
 from schemas.fact import from_ms
 from schemas.quality import DIMENSIONS, PARTS, MinuteParts, startup_bucket
-from schemas.session import ATTRIBUTES, SessionState, end_reason
+from schemas.session import end_reason
+from schemas.session_state import ATTRIBUTES, SessionState
 from schemas.table import Column, Table, fail, warn
 
 END_REASONS = ("stop", "error", "exit_before_start", "start_failure", "timeout", "open")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from schemas.quality import MINUTE_MS, PARTS
 from schemas.registry import PLAYBACK
-from schemas.session import Fact, SessionState, sessionize
+from schemas.session import sessionize
+from schemas.session_state import Fact, SessionState
 from schemas.tables.sessions import SESSIONS, session_row
 
 TIMEOUT_MS = 1_800_000

@@ -10,7 +10,8 @@ import pytest
 from infra.errors import ContractError
 from schemas.fact import fact_of
 from schemas.registry import EVENT_TOPICS, PLAYBACK
-from schemas.session import Fact, SessionState, sessionize
+from schemas.session import sessionize
+from schemas.session_state import Fact, SessionState
 from streams.intake.simulation.audience import Audience, Sent
 from streams.intake.simulation.faults import spoil
 from streams.intake.simulation.truth import Truth
