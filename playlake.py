@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
@@ -31,7 +32,32 @@ def join(folders: tuple[str, ...] = FOLDERS) -> typer.Typer:
         app: typer.Typer = import_module(f"{folder}.commands").app
         root.registered_commands += app.registered_commands
         root.registered_groups += app.registered_groups
+    root.command()(batch)
     return root
+
+
+CHAIN = (
+    (("stage", "silver"), ("quality", "silver"), ("commit", "silver")),
+    (("stage", "gold"), ("quality", "gold"), ("publish",), ("warehouse-build",)),
+)
+"""What the DAGs do, in a row: each layer staged, audited, committed. One without news ends with its stage."""
+First = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day to restate, YYYY-MM-DD.")]
+Last = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day to restate, inclusive.")]
+
+
+def batch(first: First = None, last: Last = None) -> None:
+    """Run the whole batch chain once: bronze to silver, gold and published files. With days: restate these."""
+    from batch.commands import NOTHING_NEW
+
+    days = [part for name, day in (("--from", first), ("--to", last)) if day for part in (name, day)]
+    run = typer.main.get_command(join())
+    for steps in CHAIN:
+        for step in steps:
+            code = run([*step, *(days if step[0] == "stage" else [])], standalone_mode=False)
+            if code == NOTHING_NEW:
+                break
+            if code:
+                raise typer.Exit(code)
 
 
 def main() -> None:

@@ -40,6 +40,12 @@ def version(path: str) -> int | None:
     return None if table is None else int(table.version())
 
 
+def columns_of(path: str) -> set[str] | None:
+    """Names of a table's columns; None when there is no table."""
+    table = _open(path)
+    return None if table is None else {field.name for field in table.schema().fields}
+
+
 def progress(path: str, at: int | None = None) -> Progress | None:
     """The watermark of a table, as of version `at`; None when nothing of ours was committed to it yet."""
     for commit, found in _commits(path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from batch.commit import commit_table
 from batch.gold.stage import gold_tables, stage_gold
@@ -24,6 +25,9 @@ from schemas.tables import SILVER
 from schemas.tables.sessions import SESSIONS
 
 logger = logging.getLogger(__name__)
+
+AT_ONCE = 2
+"""Gold tables worked on at a time: they are independent, and planning a small query keeps one core busy."""
 
 
 def stage(settings: Settings, layer: StagedLayer, days: Days | None = None) -> Manifest | None:
@@ -50,14 +54,17 @@ def commit(settings: Settings, layer: StagedLayer) -> tuple[Manifest, dict[str, 
         raise StageRefused(msg)
     require_audit(settings.lake_root, manifest)
     tables = definitions(layer)
-    versions: dict[str, int] = {}
+    names = [name for name in reversed(tables) if name in manifest.tables]
     with spark_session(settings) as spark:
-        for name in reversed(tables):
-            if name in manifest.tables:
-                started, staged = time.monotonic(), manifest.tables[name]
-                versions[name] = commit_table(spark, settings, tables[name], staged, manifest.stage_id)
-                _report("committed", tables[name], staged, started, version=versions[name])
-    return manifest, versions
+
+        def one(name: str) -> int:
+            started, staged = time.monotonic(), manifest.tables[name]
+            version = commit_table(spark, settings, tables[name], staged, manifest.stage_id)
+            _report("committed", tables[name], staged, started, version=version)
+            return version
+
+        with ThreadPoolExecutor(AT_ONCE if layer == "gold" else 1) as pool:
+            return manifest, dict(zip(names, pool.map(one, names), strict=True))
 
 
 def definitions(layer: StagedLayer) -> dict[str, Table]:
@@ -80,13 +87,16 @@ def _silver(job: Job) -> dict[str, StagedTable]:
 
 
 def _gold(job: Job) -> dict[str, StagedTable]:
-    tables: dict[str, StagedTable] = {}
-    for name, table in gold_tables().items():
+    def one(table: Table) -> StagedTable | None:
         started = time.monotonic()
         if staged := stage_gold(job, table):
-            tables[name] = staged
             _report("staged", table, staged, started)
-    return tables
+        return staged
+
+    tables = gold_tables()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = dict(zip(tables, pool.map(one, tables.values()), strict=True))
+    return {name: staged for name, staged in found.items() if staged}
 
 
 def _report(what: str, table: Table, staged: StagedTable, started: float, **more: int) -> None:

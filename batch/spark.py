@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from batch.history import columns_of
 from infra.errors import ProcessError
 from infra.settings import ROOT, Settings
 from schemas.derive import arrow_schema, spark_ddl
@@ -22,9 +25,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SHIPPED = ("infra", "schemas", "batch")
 """Folders that a function needs when it runs in a Python worker, maybe on another machine."""
+CONFLICTS = ("DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED", "io.delta.exceptions.Concurrent")
 CONFLICT_RETRIES = 5
 SESSION_CONFIG = {
     "spark.sql.session.timeZone": "UTC",
+    # Its log has them; here they would bury the message.
+    "spark.sql.connect.serverStacktrace.enabled": "false",
     # Histograms and registers collect small lists a group; the default (128 groups) would sort every row instead.
     "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
 }
@@ -37,8 +43,9 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
-    # Failed requests are logged by the client as well as raised.
+    # What fails is raised; the client also logs it and warns of it.
     logging.getLogger("pyspark.sql.connect").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]")
     spark = None
     try:
         spark = SparkSession.builder.remote(settings.spark_url).create()
@@ -50,9 +57,7 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
             spark.conf.set(name, value)
         _ship(spark)
     except PySparkException as error:
-        msg = (
-            f"no Spark Connect server answers at {settings.spark_url} ({_first_line(error)}); start it by `playlake up`"
-        )
+        msg = f"no Spark Connect server answers at {settings.spark_url} ({_cause(error)}); start it by `playlake up`"
         raise ProcessError(msg) from None
     try:
         yield spark
@@ -77,17 +82,22 @@ def _ship(spark: SparkSession) -> None:
 
 def ensure_table(spark: SparkSession, path: str, table: Table) -> None:
     """Create the Delta table that the contract describes, or add the columns that it has gained since."""
+    there = columns_of(path)
+    if there is not None and not (new := [column for column in table.columns if column.name not in there]):
+        return
+    if there is not None:
+        # Two at once: one fails, and is run again by whoever started it.
+        spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({spark_ddl(new)})")
+        return
     partition = f"PARTITIONED BY (`{table.partition_by}`)" if table.partition_by else ""
     comment = table.description.replace("'", "’")
     # Who comes next asks for the rows that changed.
     properties = "'delta.enableChangeDataFeed' = 'true'"
-    spark.sql(
+    statement = (
         f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({spark_ddl(table.columns)}) USING delta {partition} "
         f"COMMENT '{comment}' TBLPROPERTIES ({properties})"
     )
-    there = set(spark.table(f"delta.`{path}`").columns)
-    if new := [column for column in table.columns if column.name not in there]:
-        spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({spark_ddl(new)})")
+    retry_conflicts(lambda: spark.sql(statement))
 
 
 def as_contract(rows: DataFrame, columns: Iterable[Column]) -> DataFrame:
@@ -121,9 +131,10 @@ def retry_conflicts(action: Callable[[], T]) -> T:
 
 def is_conflict(error: Exception) -> bool:
     """Whether a Delta commit lost against another one."""
-    text = str(error)
-    return "DELTA_CONCURRENT" in text or "io.delta.exceptions.Concurrent" in text or "ProtocolChangedException" in text
+    return any(name in str(error) for name in CONFLICTS)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:200]
+def _cause(error: Exception) -> str:
+    """gRPC's own words, out of an error of many lines."""
+    found = re.search(r'details = "(.*)"', str(error))
+    return (found[1] if found else str(error).strip().split("\n", 1)[0])[:200]

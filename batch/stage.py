@@ -34,7 +34,7 @@ and the newest one that has it is the table's watermark.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict
@@ -128,7 +128,9 @@ class Job:
     def read_staged(self, table: Table, at: int, suffix: str = "") -> DataFrame:
         return read_version(self.spark, table.staging_path(self.settings.lake_root) + suffix, at)
 
-    def stage(self, table: Table, rows: DataFrame, suffix: str = "") -> tuple[int, int]:
+    def stage(
+        self, table: Table, rows: DataFrame, suffix: str = "", partition_by: Sequence[str] = ()
+    ) -> tuple[int, int]:
         """Put rows into the table's staging table, in one commit. Returns its version and the number of rows."""
         from deltalake import DeltaTable
 
@@ -137,6 +139,7 @@ class Job:
         def write() -> None:
             if commit_of(path, self.stage_id) is None:
                 writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+                writer = writer.partitionBy(*partition_by) if partition_by else writer
                 writer.option("userMetadata", Progress(stage_id=self.stage_id).to_json()).save(path)
 
         retry_conflicts(write)
@@ -155,11 +158,13 @@ class Job:
 
     def stage_removed(self, table: Table, gone: DataFrame) -> Removed:
         """Stage the keys of rows that go. `gone` has the table's key and its partition column."""
-        at, count = self.stage(table, gone, REMOVED)
+        from deltalake import DeltaTable
+
+        at, count = self.stage(table, gone, REMOVED, [f"{table.partition_by}"])
         if not count:
             return Removed()
-        dates = self.read_staged(table, at, REMOVED).select(f"{table.partition_by}").distinct().collect()
-        return Removed(at, sorted(str(row[0]) for row in dates))
+        listed = DeltaTable(table.staging_path(self.settings.lake_root) + REMOVED, version=at).partitions()
+        return Removed(at, sorted(str(partition[f"{table.partition_by}"]) for partition in listed))
 
 
 def read_version(spark: SparkSession, path: str, at: int) -> DataFrame:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from batch.history import progress, version
+from batch.spark import retry_conflicts
 from batch.stage import FEED_COLUMNS, Days, Job, in_dates
 from infra.errors import SettingsError
 from infra.settings import ROOT
@@ -84,7 +85,7 @@ def _touched(job: Job, table: Table, complete: dict[str, int], read: dict[str, i
             rows = feed.load(job.path(source)).drop(*FEED_COLUMNS)
         else:
             continue
-        days |= {row[0] for row in rows.selectExpr(f"CAST({_days_of(source)} AS STRING)").distinct().collect()}
+        days |= {str(row[0]) for row in rows.selectExpr(_days_of(source)).distinct().collect()}
     return sorted(days)
 
 
@@ -123,10 +124,11 @@ def _ensure(job: Job, table: Table, rows: DataFrame) -> int:
         f"`{field.name}` {field.dataType.simpleString()} COMMENT '{docs.get(field.name, '')}'" for field in rows.schema
     )
     comment = table.description.replace("'", "’")
-    job.spark.sql(
+    statement = (
         f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({columns}) USING delta "
         f"PARTITIONED BY (`{table.partition_by}`) COMMENT '{comment}'"
     )
+    retry_conflicts(lambda: job.spark.sql(statement))
     return version(path) or 0
 
 

@@ -43,6 +43,9 @@ class Arrived:
 
 def stage_events(job: Job, topic: EventTopic) -> StagedTable | None:
     """Stage what bronze has and silver has not, or all of `job.days` anew. None when there is nothing to do."""
+    from pyspark.sql import Observation
+    from pyspark.sql import functions as F
+
     bronze, table = BRONZE[topic.name], SILVER_EVENTS[topic.name]
     until = version(job.path(bronze))
     if until is None:
@@ -62,11 +65,15 @@ def stage_events(job: Job, topic: EventTopic) -> StagedTable | None:
     if known is not None and job.days is not None:
         restated = known.where(job.days.sql("event_date")).select("event_id", "event_date")
         known = known.where(f"NOT ({job.days.sql('event_date')})")
-    put, gone = _first_copies(new, known, seen)
-    if restated is not None:
-        gone = restated if gone is None else gone.union(restated)
+    firsts = _first_copies(new, known, seen)
+    replacing = Observation()
+    put = firsts.observe(replacing, F.count("_there.offset").alias("rows"))
     at, rows = job.stage(table, as_contract(put, table.columns))
-    removed = Removed() if gone is None else job.stage_removed(table, gone)
+    gone = firsts.where("_there IS NOT NULL").selectExpr("event_id", "_date AS event_date")
+    if restated is not None:
+        removed = job.stage_removed(table, gone.union(restated))
+    else:
+        removed = job.stage_removed(table, gone) if replacing.get["rows"] else Removed()
     return StagedTable(
         version=at,
         rows=rows,
@@ -103,25 +110,22 @@ def look(new: DataFrame) -> Arrived:
     return Arrived(row["rows"], days, bool(row["has_moved"]), _moment(row["now_us"]))
 
 
-def _first_copies(new: DataFrame, known: DataFrame | None, seen: Arrived) -> tuple[DataFrame, DataFrame | None]:
-    """The new events that silver is to hold, and the keys of silver's rows that they replace."""
+def _first_copies(new: DataFrame, known: DataFrame | None, seen: Arrived) -> DataFrame:
+    """The new events that silver is to hold; `_date` and `_there` tell of silver's row that one replaces, if any."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     place = Window.partitionBy("event_id").orderBy("received_at", "partition", "offset")
     first = new.withColumn("_place", F.row_number().over(place)).where("_place = 1").drop("_place")
     if known is None or seen.days is None:
-        return first, None
+        return first.selectExpr("*", "CAST(NULL AS DATE) AS _date", f"if(true, NULL, {FIRST}) AS _there")
     there = known.select("event_id", F.col("event_date").alias("_date"), F.expr(FIRST).alias("_there"))
-    near = there.where(seen.days.widened(NEAR_DAYS, NEAR_DAYS).sql("_date"))
+    is_near = seen.days.widened(NEAR_DAYS, NEAR_DAYS).sql("_date")
+    candidates = there.where(is_near)
     if seen.has_moved:
-        plain, moved = first.where(f"NOT {MOVED}"), first.where(MOVED)
-        joined = plain.join(near, "event_id", "left").unionByName(moved.join(there, "event_id", "left"))
-    else:
-        joined = first.join(near, "event_id", "left")
-    is_earlier = f"{FIRST} < _there"
-    put = joined.where(f"_there IS NULL OR {is_earlier}").drop("_date", "_there")
-    return put, joined.where(is_earlier).selectExpr("event_id", "_date AS event_date")
+        moved = new.where(MOVED).select("event_id")
+        candidates = candidates.union(there.where(f"NOT ({is_near})").join(moved, "event_id", "left_semi"))
+    return first.join(candidates, "event_id", "left").where(f"_there IS NULL OR {FIRST} < _there")
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:

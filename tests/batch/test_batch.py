@@ -1,0 +1,266 @@
+"""Bronze → silver → gold on real Spark and Delta: whatever way the events come in, the same tables come out."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from batch import run
+from batch.history import progress, version
+from batch.publish import publish
+from batch.stage import Days
+from infra.errors import CheckFailed, ProcessError, StageRefused
+from infra.settings import Settings
+from schemas import stage
+from schemas.fact import from_ms, to_ms
+from schemas.stage import Manifest, StagedLayer
+from schemas.tables import BRONZE, SILVER
+from tests.batch.world import (
+    START,
+    TOPICS,
+    Sent,
+    approve,
+    expected_events,
+    expected_sessions,
+    impressions,
+    numbered,
+    playback,
+    read,
+    wire,
+    write_bronze,
+)  # fmt: skip
+from tests.conftest import isolated_settings
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+
+UI = TOPICS["user.ui.events"]
+GOLD = ("gold.quality_minute", "gold.quality_hourly", "gold.title_daily", "gold.audience_daily")
+SENT = playback(seed=7, viewers=24)
+
+
+def pass_through(lake: Settings, layer: StagedLayer, days: Days | None = None) -> Manifest | None:
+    """Stage, audit, commit."""
+    manifest = run.stage(lake, layer, days)
+    if manifest is not None:
+        approve(lake, manifest)
+        run.commit(lake, layer)
+    return manifest
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A lake that got everything at once."""
+
+    lake: Settings
+    sent: list[Sent]
+    record: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, spark_server: Settings) -> Whole:
+    lake = on_server(tmp_path_factory.mktemp("whole"), spark_server)
+    write_bronze(lake, SENT)
+    write_bronze(lake, impressions(10), UI)
+    pass_through(lake, "silver")
+    manifest = run.stage(lake, "gold")
+    assert manifest is not None
+    approve(lake, manifest)
+    return Whole(lake, SENT, publish(lake))
+
+
+def on_server(home: Path, spark_server: Settings) -> Settings:
+    return replace(isolated_settings(home), spark_remote=spark_server.spark_url)
+
+
+def test_each_event_is_in_silver_once_and_the_first_copy_of_it(whole: Whole) -> None:
+    rows = read(whole.lake, "silver.playback_events")
+    expected = expected_events(whole.sent)
+    assert len(whole.sent) > len(expected)  # there are duplicates to lose
+    assert {row["event_id"]: (row["partition"], row["offset"]) for row in rows} == {
+        name: (row["partition"], row["offset"]) for name, row in expected.items()
+    }
+    assert len(rows) == len(expected)
+    assert len(read(whole.lake, "silver.ui_events")) == 10
+
+
+def test_spark_folds_as_the_plain_fold_does(whole: Whole) -> None:
+    assert read(whole.lake, "silver.sessions") == expected_sessions(whole.lake, whole.sent)
+
+
+def test_gold_adds_up_to_the_sessions(whole: Whole) -> None:
+    sessions = read(whole.lake, "silver.sessions")
+    minutes = read(whole.lake, "gold.quality_minute")
+    for part in ("watched_ms", "stall_ms", "bits_played"):
+        of_sessions = sum(row[part] for row in sessions)
+        assert of_sessions > 0
+        for rollup in ("total", "title", "country_device", "cdn_app_country"):
+            assert sum(row[part] for row in minutes if row["rollup"] == rollup) == of_sessions
+        for table in ("gold.quality_hourly", "gold.title_daily"):
+            assert sum(row[part] for row in read(whole.lake, table)) == of_sessions
+    startups = sum(sum(row["startup_histogram"]) for row in minutes if row["rollup"] == "total")
+    assert startups == sum(row["startup_ms"] is not None for row in sessions) > 0
+    assert sum(row["sessions"] for row in read(whole.lake, "gold.title_daily")) == len(sessions)
+    audience = read(whole.lake, "gold.audience_daily")
+    assert sum(row["watched_ms"] for row in audience) == sum(row["watched_ms"] for row in sessions)
+    merged = [max(ranks) for ranks in zip(*(row["viewer_registers"] for row in audience), strict=True)]
+    assert len(merged) == 1024
+    assert sum(rank > 0 for rank in merged) == len({row["user_id"] for row in sessions})
+
+
+@pytest.mark.parametrize("layer", ["silver", "gold"])
+def test_the_real_audit_finds_that_what_is_staged_keeps_its_own_checks(whole: Whole, layer: StagedLayer) -> None:
+    from warehouse.quality.audit import audit_stage
+
+    manifest = stage.read_manifest(whole.lake.lake_root, layer)
+    assert manifest is not None
+    found, _ = audit_stage(whole.lake, manifest)
+    assert {table.table for table in found.tables} == {f"{layer}.{name}" for name in manifest.tables}
+    assert found.state == "passed", found
+    assert stage.require_audit(whole.lake.lake_root, manifest).passed
+
+
+def test_the_publish_record_names_versions_and_the_cutover_minute(whole: Whole) -> None:
+    now = from_ms(max(one.received_ms for one in whole.sent))
+    assert whole.record["cutover_minute"] == (now - timedelta(seconds=300)).replace(second=0, microsecond=0)
+    assert whole.record["versions"].keys() == {*GOLD, "silver.sessions"}
+    written = msgspec.json.decode((whole.lake.warehouse / "publish.json").read_bytes())
+    assert written["versions"] == whole.record["versions"]
+
+
+def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole) -> None:
+    rnd = random.Random(1)
+    sent = list(whole.sent)
+    rnd.shuffle(sent)
+    cuts = sorted(rnd.sample(range(1, len(sent)), 2))
+    for n, batch in enumerate((sent[: cuts[0]], sent[cuts[0] : cuts[1]], sent[cuts[1] :])):
+        write_bronze(lake, batch)
+        assert pass_through(lake, "silver")
+        if n:
+            assert pass_through(lake, "gold")
+    assert run.stage(lake, "silver") is None
+    assert run.stage(lake, "gold") is None
+    for table in ("silver.playback_events", "silver.sessions", *GOLD):
+        assert read(lake, table) == read(whole.lake, table), table
+
+
+def test_derived_sessions_that_a_late_event_merges_or_splits_leave_no_orphan(lake: Settings) -> None:
+    def viewing(*minutes: int) -> list[tuple[int, int, bytes]]:
+        received = to_ms(START + timedelta(hours=6))
+        events = [wire(START + timedelta(minutes=m), "play", userId="u", contentId="t") for m in minutes]
+        return [(received, 0, msgspec.json.encode(event)) for event in events]
+
+    sent = numbered(viewing(100, 150, 400, 10, 125))
+    write_bronze(lake, sent[:3])
+    pass_through(lake, "silver")
+    assert len(read(lake, "silver.sessions")) == 3
+    write_bronze(lake, sent[3:4])  # earlier than all: another session, on the day before
+    pass_through(lake, "silver")
+    assert len(read(lake, "silver.sessions")) == 4
+    write_bronze(lake, sent[4:])  # joins two
+    pass_through(lake, "silver")
+    assert read(lake, "silver.sessions") == expected_sessions(lake, sent)
+    assert sorted(row["event_count"] for row in read(lake, "silver.sessions")) == [1, 1, 3]
+
+
+def test_two_runs_at_once_equal_one(lake: Settings) -> None:
+    sent = playback(seed=3, viewers=6)
+    write_bronze(lake, sent)
+
+    def attempt(_: int) -> str:
+        try:
+            manifest = run.stage(lake, "silver")
+            assert manifest is not None
+            approve(lake, manifest)
+            run.commit(lake, "silver")
+        except StageRefused as error:
+            return str(error)
+        return "committed"
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(attempt, range(2)))
+    assert "committed" in outcomes
+    assert read(lake, "silver.sessions") == expected_sessions(lake, sent)
+    assert len(read(lake, "silver.playback_events")) == len(expected_events(sent))
+
+
+def test_one_stage_committed_twice_and_by_two_at_once_is_there_once(lake: Settings) -> None:
+    sent = playback(seed=4, viewers=6)
+    half = len(sent) // 2
+    write_bronze(lake, sent[:half])
+    pass_through(lake, "silver")
+    write_bronze(lake, sent[half:])
+    manifest = run.stage(lake, "silver")
+    assert manifest is not None
+    approve(lake, manifest)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: run.commit(lake, "silver"), range(2))
+    assert first == second == run.commit(lake, "silver")
+    assert version(SILVER["sessions"].path(lake.lake_root)) == manifest.tables["sessions"].base + 1
+    assert read(lake, "silver.sessions") == expected_sessions(lake, sent)
+
+
+def test_what_is_not_audited_or_overtaken_is_refused_and_the_old_version_stays(whole: Whole) -> None:
+    lake = whole.lake
+    days = Days(date(2026, 1, 15), date(2026, 1, 16))
+    before = {table: read(lake, table) for table in GOLD}
+    manifest = run.stage(lake, "gold", days)
+    assert manifest is not None
+    with pytest.raises(StageRefused, match="needs an audit"):
+        run.commit(lake, "gold")
+    approve(lake, manifest, "title_daily: never(watched_ms < 0)")
+    with pytest.raises(CheckFailed, match=r"title_daily: never\(watched_ms < 0\)"):
+        publish(lake)
+    assert msgspec.json.decode((lake.warehouse / "publish.json").read_bytes())["publish_id"] != manifest.stage_id
+    for name in GOLD:
+        assert version(f"{lake.lake_root}/{name.replace('.', '/')}") == whole.record["versions"][name]
+
+    # Restated days are the same days, and move no watermark.
+    again = run.stage(lake, "gold", days)
+    assert again is not None
+    approve(lake, again)
+    publish(lake)
+    assert {table: read(lake, table) for table in GOLD} == before
+    assert run.stage(lake, "gold") is None
+
+    # The first stage is still on disk: its base is gone.
+    stage.write_manifest(lake.lake_root, manifest)
+    approve(lake, manifest)
+    with pytest.raises(StageRefused, match="stage again"):
+        publish(lake)
+
+
+def test_restated_days_of_silver_come_out_the_same(lake: Settings) -> None:
+    sent = playback(seed=9, viewers=6)
+    write_bronze(lake, sent)
+    pass_through(lake, "silver")
+    tables = ("silver.playback_events", "silver.sessions")
+    before = {table: read(lake, table) for table in tables}
+    done = progress(SILVER["sessions"].path(lake.lake_root))
+    assert done is not None
+    assert done.complete == {BRONZE["user.playback.events"].full_name: 0}
+    manifest = pass_through(lake, "silver", Days(date(2026, 1, 16), date(2026, 1, 16)))
+    assert manifest is not None
+    assert manifest.tables["playback_events"].dates == ["2026-01-16"]
+    assert {table: read(lake, table) for table in tables} == before
+    after = progress(SILVER["sessions"].path(lake.lake_root))
+    assert after is not None
+    assert (after.complete, after.now) == (done.complete, done.now)
+
+
+def test_every_reader_of_delta_can_read_what_spark_wrote(whole: Whole) -> None:
+    for table in ("silver/sessions", "gold/quality_minute", "staging/silver/sessions"):
+        log = Path(whole.lake.lake_root, table, "_delta_log")
+        assert not [file for file in log.glob("*.json") if "collate" in file.read_text()], table
+
+
+def test_without_a_server_the_error_says_where_it_was_looked_for(settings: Settings) -> None:
+    write_bronze(settings, SENT[:3])
+    with pytest.raises(ProcessError, match=rf"no Spark Connect server answers at {settings.spark_url}"):
+        run.stage(settings, "silver")

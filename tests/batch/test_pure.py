@@ -1,0 +1,111 @@
+"""What needs no Spark: intervals, verdicts, the cut-over minute, tallies, the SQL files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from batch.gold.stage import gold_tables, sources_of
+from batch.history import Progress
+from batch.publish import NEVER, cutover_minute
+from batch.silver.fold import COPIES, INPUT_COLUMNS, groups
+from batch.stage import Days, in_dates
+from infra.errors import CheckFailed, SettingsError, StageRefused
+from infra.settings import Settings
+from schemas import stage
+from schemas.derive import arrow_schema
+from schemas.fact import fact_of, facts_of
+from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
+from schemas.registry import PLAYBACK
+from schemas.stage import Audit, Manifest, StagedTable
+from schemas.tables import BRONZE
+from streams.bronze_rows import Decoder
+from tests.batch.world import START, playback
+
+MANIFEST = Manifest(
+    stage_id="s1", layer="silver", tables={"sessions": StagedTable(version=3, rows=1, base=2, sources={}, complete={})}
+)
+AUDIT = Audit(stage_id="s1", layer="silver", versions={"sessions": 3}, passed=True, audited_at=START)
+
+
+def test_only_an_audit_of_exactly_this_stage_lets_it_through(settings: Settings) -> None:
+    lake = settings.lake_root
+    stage.write_manifest(lake, MANIFEST)
+    assert stage.read_manifest(lake, "silver") == MANIFEST
+    assert stage.read_manifest(lake, "gold") is None
+    with pytest.raises(StageRefused, match="none has been made"):
+        stage.require_audit(lake, MANIFEST)
+    for other in ({"stage_id": "s0"}, {"versions": {"sessions": 4}}, {"versions": {}}):
+        stage.write_audit(lake, msgspec.structs.replace(AUDIT, **other))
+        with pytest.raises(StageRefused, match="needs an audit of exactly what is staged"):
+            stage.require_audit(lake, MANIFEST)
+    stage.write_audit(lake, msgspec.structs.replace(AUDIT, passed=False, failures=["sessions: never(x < 0)"]))
+    with pytest.raises(CheckFailed, match=r"sessions: never\(x < 0\)"):
+        stage.require_audit(lake, MANIFEST)
+    stage.write_audit(lake, AUDIT)
+    assert stage.require_audit(lake, MANIFEST) == AUDIT
+
+
+def test_days() -> None:
+    days = Days(date(2026, 1, 31), date(2026, 2, 1))
+    assert days.each() == ["2026-01-31", "2026-02-01"]
+    assert Days.of(["2026-02-01", "2026-01-31"]) == days
+    assert Days.of([]) is None
+    assert in_dates("d", []) == "false"
+    with pytest.raises(SettingsError, match="--from must not be after --to"):
+        Days(date(2026, 2, 1), date(2026, 1, 31))
+
+
+def test_gold_answers_for_minutes_that_are_frozen_everywhere() -> None:
+    now = datetime(2026, 1, 15, 20, 30, 45, tzinfo=UTC)
+    ahead, behind = Progress(stage_id="a", now=now), Progress(stage_id="b", now=now - timedelta(minutes=2))
+    assert cutover_minute([ahead], 300) == datetime(2026, 1, 15, 20, 25, tzinfo=UTC)
+    assert cutover_minute([ahead, behind], 300) == datetime(2026, 1, 15, 20, 23, tzinfo=UTC)
+    assert cutover_minute([ahead, Progress(stage_id="c")], 300) == NEVER
+    assert cutover_minute([], 300) == NEVER
+
+
+def test_a_row_of_bronze_makes_the_fact_that_the_stream_makes_of_its_record() -> None:
+    sent = playback(seed=5, viewers=12)
+    decoded = Decoder(PLAYBACK).decode(sent).rows
+    of_rows = [fact for batch in decoded.to_batches() for fact in facts_of(batch)]
+    assert of_rows == [fact_of(one.raw, PLAYBACK.decode(one.raw), one.received_ms) for one in sent]
+
+
+def test_a_group_split_over_batches_stays_one_and_its_copies_count() -> None:
+    table = Decoder(PLAYBACK).decode([replace(one, received_ms=1) for one in playback(seed=5, viewers=3)]).rows
+    table = table.sort_by("group_id").append_column(COPIES, pa.nulls(table.num_rows, pa.int64()))
+    table = table.select([*INPUT_COLUMNS, COPIES])
+    sizes = {name.as_py(): 0 for name in table["group_id"].unique()}
+    for name in table["group_id"].to_pylist():
+        sizes[name] += 1
+    twice = table.slice(0, 1).to_pylist()[0]
+    tally = dict.fromkeys(table.column_names) | {name: twice[name] for name in ("group_id", "event_id")} | {COPIES: 3}
+    table = pa.concat_tables([pa.Table.from_pylist([tally], table.schema), table])
+    same = sum(event_id == twice["event_id"] for event_id in table["event_id"].to_pylist()) - 1
+    sizes[twice["group_id"]] += 2 * same
+    assert [len(facts) for facts in groups(iter(table.to_batches(max_chunksize=7)))] == list(sizes.values())
+
+
+def test_every_gold_table_is_checked_and_described() -> None:
+    tables = gold_tables()
+    assert {"quality_minute", "quality_hourly", "title_daily", "audience_daily"} <= tables.keys()
+    for table in tables.values():
+        kinds = {check.kind for check in table.checks if check.severity == "fail"}
+        assert {"unique", "not_null", "never"} <= kinds, table.name
+        assert table.partition_by in {column.name for column in table.columns}, table.name
+        assert set(table.grain) <= {column.name for column in table.columns}, table.name
+        assert [source.full_name for source in sources_of(table)] == ["silver.sessions"]
+    minute = [column.name for column in tables["quality_minute"].columns]
+    assert minute == ["play_date", "minute", "rollup", *DIMENSIONS, *PARTS, "startup_histogram"]
+    assert f"sequence(0, {STARTUP_BUCKETS - 1})" in tables["quality_minute"].sql
+    assert set(re.findall(r"struct\('(\w+)' AS rollup", tables["quality_minute"].sql)) == set(ROLLUPS)
+
+
+def test_bronze_of_playback_has_all_that_a_fact_needs() -> None:
+    assert set(INPUT_COLUMNS) <= set(arrow_schema(BRONZE[PLAYBACK.name].columns).names)

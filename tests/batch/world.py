@@ -1,0 +1,194 @@
+"""A small world for the batch tests: sent records, the bronze that holds them, and the sessions they must come to."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+
+from infra.settings import Settings
+from schemas import stage
+from schemas.fact import facts_of, to_ms
+from schemas.registry import EVENT_TOPICS, PLAYBACK
+from schemas.session import sessionize
+from schemas.stage import Audit, Manifest
+from schemas.tables import BRONZE, SILVER
+from schemas.tables.sessions import session_row
+from schemas.topic import EventTopic
+from streams.bronze_rows import Decoder
+
+START = datetime(2026, 1, 15, 22, 0, tzinfo=UTC)
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A record as the broker holds it; the methods are those of `confluent_kafka.Message`."""
+
+    place: int
+    at: int
+    received_ms: int
+    raw: bytes
+    name: str = PLAYBACK.name
+
+    def topic(self) -> str:
+        return self.name
+
+    def partition(self) -> int:
+        return self.place
+
+    def offset(self) -> int:
+        return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, self.received_ms
+
+    def key(self) -> bytes | None:
+        return None
+
+    def value(self) -> bytes:
+        return self.raw
+
+
+def wire(at: datetime, kind: str, **fields: Any) -> dict[str, Any]:
+    """An event as JSON would carry it."""
+    return {"eventType": kind, "timestamp": at.isoformat().replace("+00:00", "Z"), **fields}
+
+
+def playback(seed: int, viewers: int) -> list[Sent]:
+    """Events of many kinds of trouble: late, twice, in two partitions, by wrong clocks, with and without session id."""
+    rnd = random.Random(seed)
+    arrivals: list[tuple[int, int, bytes]] = []
+    for n in range(viewers):
+        for event in _derived(rnd, n) if n % 3 == 0 else _explicit(rnd, n):
+            moment = datetime.fromisoformat(event["timestamp"])
+            delay = rnd.choice((0, 1, 2, 90)) if rnd.random() < 0.95 else rnd.randrange(3600, 4 * 3600)
+            received = moment + timedelta(seconds=delay, milliseconds=rnd.randrange(1000))
+            if (trouble := rnd.random()) < 0.02:
+                event["timestamp"] = "2019-03-01T00:00:00Z"
+            elif trouble < 0.04:
+                event["sentAt"] = (received - timedelta(hours=30)).isoformat()
+            if n > 3 and rnd.random() < 0.02 and "eventId" in event:
+                event["eventId"] = f"e{n - n % 3 - 2}-3"  # another session's
+            raw = msgspec.json.encode(event)
+            arrivals.append((to_ms(received), rnd.randrange(2), raw))
+            if rnd.random() < 0.08:
+                again = received + timedelta(seconds=rnd.choice((0, 0, 5, 26 * 3600)))
+                arrivals += [(to_ms(again), rnd.randrange(2), raw)] * rnd.choice((1, 1, 2))
+    return numbered(arrivals)
+
+
+def numbered(arrivals: list[tuple[int, int, bytes]], name: str = PLAYBACK.name) -> list[Sent]:
+    """(received ms, partition, bytes) → records, offsets in the order of receipt."""
+    ends: Counter[int] = Counter()
+    sent = []
+    for received_ms, partition, raw in sorted(arrivals, key=lambda one: one[0]):
+        sent.append(Sent(partition, ends[partition], received_ms, raw, name))
+        ends[partition] += 1
+    return sent
+
+
+def _explicit(rnd: random.Random, n: int) -> list[dict[str, Any]]:
+    at = START + timedelta(minutes=rnd.randrange(180))
+    common = {
+        "userId": f"u{n % 7}", "sessionId": f"s{n}", "contentId": f"t{rnd.randrange(4)}", "deviceType": "web",
+        "country": rnd.choice(("DE", "FR")), "cdn": rnd.choice(("a", "b")), "appVersion": "1.2",
+        "durationMs": 2_400_000, "odd": {"n": n},
+    }  # fmt: skip
+    events = []
+    kinds = ["play", "first_frame", *rnd.choices(("heartbeat", "quality_change", "pause", "resume", "seek"), k=6)]
+    kinds += ["stall_start", "stall_end", "heartbeat", rnd.choice(("stop", "heartbeat", "error"))]
+    for seq, kind in enumerate(kinds):
+        more: dict[str, Any] = {"fatal": True, "errorCode": "E7"} if kind == "error" else {}
+        more |= {"positionMs": seq * 60_000, "bitrateKbps": 3000 + seq}
+        events.append(wire(at, kind, **common, **more, seq=seq, eventId=f"e{n}-{seq}"))
+        at += timedelta(milliseconds=rnd.choice((800, 2_500, 61_000, 400_000)))
+    return events
+
+
+def _derived(rnd: random.Random, n: int) -> list[dict[str, Any]]:
+    at = START + timedelta(minutes=rnd.randrange(180))
+    events = []
+    for _ in range(4):
+        for kind in ("play", "pause", "play", "stop"):
+            events.append(wire(at, kind, userId=f"u{n % 7}", contentId=f"t{n % 2}", deviceType="mobile"))
+            at += timedelta(seconds=rnd.choice((5, 60, 600)))
+        at += timedelta(minutes=rnd.choice((1, 29, 31, 300)))
+    return events
+
+
+def impressions(count: int) -> list[Sent]:
+    """A few UI events, one of them sent twice."""
+    raws = [
+        msgspec.json.encode(wire(START + timedelta(seconds=n), "impression", userId="u1", contentId=f"t{n}"))
+        for n in range(count)
+    ]
+    return numbered([(to_ms(START) + 1000 * n, 0, raw) for n, raw in enumerate([*raws, raws[0]])], "user.ui.events")
+
+
+def write_bronze(settings: Settings, sent: list[Sent], topic: EventTopic = PLAYBACK) -> None:
+    """One commit of the sink."""
+    rows = Decoder(topic).decode(sent).rows
+    write_deltalake(
+        BRONZE[topic.name].path(settings.lake_root),
+        rows,
+        mode="append",
+        partition_by=["received_date"],
+        configuration={"delta.enableChangeDataFeed": "true"},
+    )
+
+
+def approve(settings: Settings, manifest: Manifest, *failures: str) -> None:
+    """The audit's part, with a verdict of the test's own."""
+    verdict = Audit(
+        stage_id=manifest.stage_id,
+        layer=manifest.layer,
+        versions=manifest.versions(),
+        passed=not failures,
+        audited_at=START,
+        failures=list(failures),
+    )
+    stage.write_audit(settings.lake_root, verdict)
+
+
+def read(settings: Settings, table: str, version: int | None = None) -> list[dict[str, Any]]:
+    """Rows of a Delta table `<layer>.<name>`, in an order of their own."""
+    path = f"{settings.lake_root}/{table.replace('.', '/')}"
+    rows = pa.table(DeltaTable(path, version=version).to_pyarrow_dataset().to_table(use_threads=False)).to_pylist()
+    return sorted(rows, key=repr)
+
+
+def expected_events(sent: list[Sent], topic: EventTopic = PLAYBACK) -> dict[str, dict[str, Any]]:
+    """Event id → the record that counts: the first received."""
+    rows = Decoder(topic).decode(sent).rows.to_pylist()
+    first: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: (row["received_at"], row["partition"], row["offset"])):
+        first.setdefault(row["event_id"], row)
+    return first
+
+
+def expected_sessions(settings: Settings, sent: list[Sent]) -> list[dict[str, Any]]:
+    """What the plain fold makes of the same records, in one go."""
+    table = Decoder(PLAYBACK).decode(sent).rows
+    copies = Counter((row["group_id"], row["event_id"]) for row in table.select(["group_id", "event_id"]).to_pylist())
+    first = pa.Table.from_pylist(list(expected_events(sent).values()), schema=table.schema).combine_chunks()
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for name, fact in zip(first["group_id"].to_pylist(), facts_of(first.to_batches()[0]), strict=True):
+        groups[name] += [fact] * copies[name, fact.event_id]
+    now_ms, timeout_ms = max(one.received_ms for one in sent), settings.session_timeout_s * 1000
+    rows = [
+        session_row(state, minutes, now_ms, timeout_ms)
+        for facts in groups.values()
+        for state, minutes in sessionize(facts, timeout_ms)
+    ]
+    names = [column.name for column in SILVER["sessions"].columns]
+    return sorted(({name: row[name] for name in names} for row in rows), key=repr)
+
+
+TOPICS = EVENT_TOPICS
