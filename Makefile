@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := $(PYTHON) -m infra.bootstrap
 
-.PHONY: help setup demo up down status logs test test-fast chaos check format contracts lock clean
+.PHONY: help setup demo up down status logs test test-fast test-long chaos check format contracts lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,11 +33,15 @@ check: ## lint, types, import rules (under a minute)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 test: check ## check, then every test but the long ones: real Kafka, Spark, Airflow, browser (under 15 minutes)
-	@$(BIN)/pytest -m "not chaos"
+	@$(BIN)/pytest -m "not chaos and not long"
+
+test-long: ## the tests that take minutes each: the whole platform under its supervisor, a backfill
+	@$(SETUP) --dev
+	@$(BIN)/pytest -m long
 
 test-fast: ## the tests that need no broker, Spark, Airflow or browser (seconds)
 	@$(SETUP) --dev
-	@$(BIN)/pytest -m "not (kafka or spark or airflow or browser or e2e or setup or chaos)"
+	@$(BIN)/pytest -m "not (kafka or spark or airflow or browser or e2e or setup or chaos or long)"
 
 chaos: ## the long tests that kill and break things
 	@$(SETUP) --dev

@@ -120,6 +120,7 @@ def test_quality_report_is_served(platform: Platform) -> None:
         assert "sessions" in page.read().decode()
 
 
+@pytest.mark.long
 def test_backfill_of_a_day_from_the_ui(platform: Platform) -> None:
     """What the UI's backfill button sends: the day's runs succeed, and gold follows."""
     api = AirflowApi(platform.settings)

@@ -18,7 +18,7 @@ from infra.airflow import environment as airflow
 from infra.processes import PLAYLAKE, parts
 from infra.settings import Settings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
