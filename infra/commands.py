@@ -121,8 +121,8 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def demo(
-    viewers: Annotated[int, typer.Option(min=1, help="Viewers of the hour that is sent first.")] = 2000,
-    watching: Annotated[int, typer.Option(min=1, help="Viewers who go on watching.")] = 400,
+    viewers: Annotated[int, typer.Option(min=1, help="Viewers of the hour that is sent first.")] = 500,
+    watching: Annotated[int, typer.Option(min=1, help="Viewers who go on watching.")] = 200,
 ) -> None:
     """Start everything, send an hour of simulated viewing, let Airflow run the batch chain, answer in SQL."""
     from infra import demo as demonstration

@@ -44,17 +44,17 @@ Say = Callable[[str], None]
 class Size:
     """How much is simulated."""
 
-    viewers: int = 2000
+    viewers: int = 500
     minutes: int = 60
     rate: int = 6000
-    watching: int = 400
+    watching: int = 200
     """Simulated viewers that keep watching while the platform runs."""
 
 
 def settings_of(settings: Settings, size: Size) -> Settings:
     """The settings that a demonstration changes."""
     return replace(
-        settings, simulated_viewers=size.watching, silver_every_minutes=min(2, settings.silver_every_minutes)
+        settings, simulated_viewers=size.watching, silver_every_minutes=min(5, settings.silver_every_minutes)
     )
 
 
@@ -114,7 +114,7 @@ def _applied(settings: Settings) -> int:
     return int(answer["rows"][0][0])
 
 
-def _run_chain(settings: Settings, say: Say, timeout_s: float = 600) -> None:
+def _run_chain(settings: Settings, say: Say, timeout_s: float = 900) -> None:
     """Trigger the first DAG and wait until the last one has succeeded on what it brought."""
     api = AirflowApi(settings)
     run_id = f"demo-{time.time_ns() // 1_000_000_000}"
