@@ -122,7 +122,7 @@ def doctor(as_json: AsJson = False) -> None:
 @app.command()
 def demo(
     viewers: Annotated[int, typer.Option(min=1, help="Viewers of the hour that is sent first.")] = 500,
-    watching: Annotated[int, typer.Option(min=1, help="Viewers who go on watching.")] = 200,
+    watching: Annotated[int, typer.Option(min=1, help="Viewers who go on watching.")] = 3000,
 ) -> None:
     """Start everything, send an hour of simulated viewing, let Airflow run the batch chain, answer in SQL."""
     from infra import demo as demonstration

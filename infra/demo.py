@@ -47,8 +47,8 @@ class Size:
     viewers: int = 500
     minutes: int = 60
     rate: int = 6000
-    watching: int = 200
-    """Simulated viewers that keep watching while the platform runs."""
+    watching: int = 3000
+    """Accounts that visit within the hour while the platform runs; about one in fourteen watches at a time."""
 
 
 def settings_of(settings: Settings, size: Size) -> Settings:
@@ -66,7 +66,7 @@ def run(settings: Settings, size: Size, say: Say) -> None:
     _playlake(demo, "up", "--detach")
     say(f"\n2  Sending {size.minutes} minutes of simulated viewing ({size.viewers} viewers)")
     _wait_applied(demo, _send_history(demo, size))
-    say(f"\n3  Live, with {size.watching} simulated viewers who go on watching")
+    say("\n3  Live, with simulated viewers who go on watching")
     _playlake(demo, "sql", NOW_SQL)
     _playlake(demo, "sql", LIVE_SQL)
     say("\n4  Airflow: bronze → silver → gold → quality → published")
