@@ -190,6 +190,7 @@ def test_two_runs_at_once_equal_one(lake: Settings) -> None:
     assert len(read(lake, "silver.playback_events")) == len(expected_events(sent))
 
 
+@pytest.mark.long
 def test_one_stage_committed_twice_and_by_two_at_once_is_there_once(lake: Settings) -> None:
     sent = playback(seed=4, viewers=6)
     half = len(sent) // 2
@@ -236,6 +237,7 @@ def test_what_is_not_audited_or_overtaken_is_refused_and_the_old_version_stays(w
         publish(lake)
 
 
+@pytest.mark.long
 def test_restated_days_of_silver_come_out_the_same(lake: Settings) -> None:
     sent = playback(seed=9, viewers=6)
     write_bronze(lake, sent)

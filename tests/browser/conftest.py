@@ -28,8 +28,9 @@ ARGUMENTS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Ends with its module: while Playwright is open its event loop runs, and no other test may start one."""
     path = find_browser()
     if path is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")

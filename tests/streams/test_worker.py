@@ -32,6 +32,7 @@ class RunningWorker:
     def __init__(self, settings: Settings, number: int = 0) -> None:
         self.log = settings.home / f"stream-{number}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.begins = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "streams.app", "--worker", str(number)],
@@ -39,6 +40,10 @@ class RunningWorker:
             )  # fmt: skip
 
     def stop(self) -> int:
+        """Exit code after SIGTERM; waits until it is at work, since a signal during its imports just ends it."""
+        end = time.monotonic() + 30
+        while '"fetching"' not in self.log.read_text()[self.begins :] and time.monotonic() < end:
+            time.sleep(0.2)
         self.process.terminate()
         return self.process.wait(15)
 
