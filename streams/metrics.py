@@ -32,6 +32,7 @@ def observe(partitions: Iterable[LivePartition], now_ms: int) -> None:
         number = str(partition.number)
         POSITION.labels(number).set(partition.next or 0)
         CONCURRENT.labels(number).set(partition.concurrent(now_ms))
+        OPEN_SESSIONS.labels(number).set(partition.open_sessions())
         counts = partition.counts()
         for fate in counts.__struct_fields__:
             COUNTS.labels(number, fate).set(getattr(counts, fate))

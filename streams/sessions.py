@@ -168,6 +168,10 @@ class LivePartition:
         """Sessions that play or stall and were heard from within HEARD_WITHIN_MS."""
         return sum(count for slot, count in self._watching.items() if slot * SLOT_MS >= now_ms - HEARD_WITHIN_MS)
 
+    def open_sessions(self) -> int:
+        """Sessions in state."""
+        return sum(len(bucket.sessions) for bucket in self.buckets)
+
     def counts(self) -> Counts:
         """Counts of the whole partition since the topic's beginning."""
         return Counts(*(sum(getattr(b.counts, name) for b in self.buckets) for name in Counts.__struct_fields__))
@@ -182,7 +186,7 @@ class LivePartition:
             "at": now_ms,
             "clock": self.clock_ms,
             "concurrent": self.concurrent(now_ms),
-            "open_sessions": sum(len(b.sessions) for b in self.buckets),
+            "open_sessions": self.open_sessions(),
             "position": self.next or 0,
             **{field: getattr(counts, field) for field in Counts.__struct_fields__},
             "parts": dict(zip(PARTS, sums, strict=True)),

@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.delta_scan import quoted
 from schemas.quality import DIMENSIONS, PARTS
 
 if TYPE_CHECKING:
@@ -122,8 +123,3 @@ def lock(connection: DuckDBPyConnection) -> None:
 def create_table(name: str, columns: dict[str, str]) -> str:
     """A CREATE TABLE statement."""
     return f"CREATE TABLE {name} ({', '.join(f'{column} {kind}' for column, kind in columns.items())})"
-
-
-def quoted(path: Path | str) -> str:
-    """A path as an SQL string."""
-    return "'" + str(path).replace("'", "''") + "'"

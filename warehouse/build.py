@@ -16,18 +16,18 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from infra.delta_scan import load_delta, quoted, scan
 from infra.errors import LakeDamaged, SettingsError, SetupError
 from infra.settings import ROOT, Settings
 from schemas.table import Table, read_sql_table
 from schemas.tables import SILVER
 from warehouse import publication
-from warehouse.attach import MACROS, META_COLUMNS, create_table, quoted
+from warehouse.attach import MACROS, META_COLUMNS, create_table
 from warehouse.publication import Publication
 
 if TYPE_CHECKING:
@@ -76,15 +76,6 @@ def remove_unused(folder: Path) -> list[str]:
     for path in old:
         path.unlink(missing_ok=True)
     return [path.name for path in old]
-
-
-def load_delta(connection: DuckDBPyConnection) -> None:
-    """Load DuckDB's Delta extension from its wheel; `LOAD delta` alone would ask the network."""
-    found = list(Path(str(files("duckdb_extension_delta"))).glob("extensions/*/delta.duckdb_extension"))
-    if not found:
-        msg = "the package duckdb-extension-delta holds no extension; reinstall the environment with `make setup`"
-        raise SetupError(msg)
-    connection.execute(f"LOAD {quoted(found[0])}")
 
 
 def _free_name(folder: Path, publish_id: str) -> str:
@@ -137,7 +128,7 @@ def _copy_table(connection: DuckDBPyConnection, settings: Settings, name: str, v
         msg = f"the warehouse is built from a lake in a folder, got {settings.lake_root}"
         raise SettingsError(msg)
     contract = _contract(layer, table)
-    source = f"delta_scan({quoted(f'{settings.lake_root}/{layer}/{table}')}, version => {int(version)})"
+    source = scan(f"{settings.lake_root}/{layer}/{table}", version)
     try:
         columns: dict[str, str] = {
             row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()

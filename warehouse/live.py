@@ -21,6 +21,7 @@ import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import Counter, Gauge, Histogram
 
+from infra.delta_scan import quoted
 from infra.errors import ContractError
 from infra.kafka import consumer_config
 from infra.settings import Settings
@@ -69,7 +70,7 @@ class LiveFile:
         fresh = self._folder / f".{publication.LIVE}.{os.getpid()}"
         fresh.unlink(missing_ok=True)
         connection = self._connection
-        connection.execute(f"ATTACH {attach.quoted(fresh)} AS fresh")
+        connection.execute(f"ATTACH {quoted(fresh)} AS fresh")
         try:
             attach.create_live_tables(connection, "fresh")
             self._insert("quality_minute", state.table())
@@ -149,24 +150,28 @@ class LiveFeed:
         finally:
             consumer.close()
 
-    def _assign(self, consumer: Consumer) -> set[int]:
-        """Take all partitions from their beginning, once the topic is there; those whose end has not been seen yet."""
+    def _assign(self, consumer: Consumer) -> dict[int, int]:
+        """Take all partitions from their beginning, once the topic is there; where each ended when we began.
+
+        The end as it was, since a topic that is written without a pause may never be read to its end.
+        """
         while not self._stopping.is_set():
             topic = consumer.list_topics(LIVE_QUALITY.name, timeout=METADATA_S).topics[LIVE_QUALITY.name]
             if topic.error is None and topic.partitions:
-                partitions = set(topic.partitions)
-                consumer.assign([TopicPartition(LIVE_QUALITY.name, n, OFFSET_BEGINNING) for n in partitions])
-                return partitions
+                places = [TopicPartition(LIVE_QUALITY.name, n, OFFSET_BEGINNING) for n in topic.partitions]
+                consumer.assign(places)
+                return {p.partition: consumer.get_watermark_offsets(p, METADATA_S)[1] for p in places}
             self._stopping.wait(TOPIC_WAIT_S)
-        return set()
+        return {}
 
-    def _take(self, message: Message, behind: set[int]) -> None:
-        error = message.error()
-        if error is not None:
-            if error.code() == KafkaError._PARTITION_EOF:
-                behind.discard(message.partition())
-                return
+    def _take(self, message: Message, behind: dict[int, int]) -> None:
+        partition, offset, error = message.partition(), message.offset(), message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
             raise KafkaException(error)
+        if partition in behind and (error is not None or offset is None or offset + 1 >= behind[partition]):
+            del behind[partition]
+        if error is not None:
+            return
         key, value = message.key(), message.value()
         if key is None or value is None:
             return

@@ -12,10 +12,9 @@ from datetime import date, datetime
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from infra.delta_scan import load_delta, scan
 from infra.errors import LakeDamaged, SettingsError
 from schemas.table import Table
-from warehouse.attach import quoted
-from warehouse.build import load_delta
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -64,7 +63,7 @@ def open_staged(lake_root: str, table: Table, version: int) -> Iterator[Staged]:
         connection.execute("SET TimeZone = 'UTC'")
         load_delta(connection)
         try:
-            connection.execute(f"CREATE VIEW staged AS FROM delta_scan({quoted(path)}, version => {int(version)})")
+            connection.execute(f"CREATE VIEW staged AS FROM {scan(path, version)}")
             columns = tuple(row[0] for row in connection.execute("DESCRIBE staged").fetchall())
             rows = connection.execute("SELECT count(*) FROM staged").fetchone()
         except duckdb.Error as error:
