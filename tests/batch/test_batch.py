@@ -6,6 +6,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -134,13 +135,14 @@ def test_the_publish_record_names_versions_and_the_cutover_minute(whole: Whole) 
     assert written["versions"] == whole.record["versions"]
 
 
-def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole) -> None:
+@pytest.mark.parametrize("pieces", [2, pytest.param(4, marks=pytest.mark.long)])
+def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole, pieces: int) -> None:
     rnd = random.Random(1)
     sent = list(whole.sent)
     rnd.shuffle(sent)
-    cuts = sorted(rnd.sample(range(1, len(sent)), 2))
-    for n, batch in enumerate((sent[: cuts[0]], sent[cuts[0] : cuts[1]], sent[cuts[1] :])):
-        write_bronze(lake, batch)
+    cuts = [0, *sorted(rnd.sample(range(1, len(sent)), pieces - 1)), len(sent)]
+    for n, (begin, end) in enumerate(pairwise(cuts)):
+        write_bronze(lake, sent[begin:end])
         assert pass_through(lake, "silver")
         if n:
             assert pass_through(lake, "gold")

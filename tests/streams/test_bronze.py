@@ -38,13 +38,16 @@ from tests.streams.bronze_world import (
 pytestmark = pytest.mark.kafka
 
 
-def test_killed_at_random_moments_it_loses_and_doubles_nothing(kafka: Settings, topics: Mapping[str, Topic]) -> None:
-    bad = 0
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.chaos)])
+def test_killed_at_random_moments_it_loses_and_doubles_nothing(
+    kafka: Settings, topics: Mapping[str, Topic], kills: int
+) -> None:
+    bad, parts = 0, 6 * kills
     done = threading.Event()
 
     def keep_producing() -> None:
         nonlocal bad
-        for part in range(40):
+        for part in range(parts):
             bad += produce(kafka, 1000, seed=part, first=part * 1000)
             if not done.is_set():
                 time.sleep(1)
@@ -52,7 +55,7 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing(kafka: Settings, 
     producing = threading.Thread(target=keep_producing)
     producing.start()
     choose = random.Random(7)
-    for number in range(6):
+    for number in range(kills):
         # Groups of their own: a group waits for its dead members first, and it is no part of what is tested here.
         with sink(kafka, f"g{number}") as process:
             wait_ready(process)
@@ -64,7 +67,7 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing(kafka: Settings, 
     with sink(kafka, "g") as process:
         wait_caught_up(kafka, 60, process)
         assert stop(process) < 10
-    assert assert_each_record_once(kafka) == {"rows": 40_000 - bad, "letters": bad}
+    assert assert_each_record_once(kafka) == {"rows": parts * 1000 - bad, "letters": bad}
 
 
 @pytest.mark.parametrize("moment", ["before files", "before commit", "after commit"])
