@@ -286,7 +286,8 @@ class Supervisor:
 
     def _come_up(self, running: _Running, state: str) -> None:
         if running.state.state in ("waiting", "starting"):
-            running.state.took_s = time.time() - (running.state.started or time.time())
+            started = running.state.started
+            running.state.took_s = time.time() - started if started else 0.0
         running.tries, running.was_up = 0, True
         self._set(running, state)
         running.up.set()

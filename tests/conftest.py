@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,17 +21,23 @@ from infra.settings import Settings
 from schemas.registry import TOPICS
 from schemas.topic import Topic
 
+_PORTS = itertools.count(random.Random(os.getpid()).randrange(10_000, 28_000))
+"""Below the range that the system gives to outgoing connections, which would take a port between choice and use."""
+
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on; all held at once so that they differ."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
+    """Ports that nothing listens on, none of them chosen before in this process."""
+    return list(itertools.islice(filter(_is_free, _PORTS), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def isolated_settings(home: Path) -> Settings:
