@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := $(PYTHON) -m infra.bootstrap
+# Most tests wait more than they work. The longest files come first by name, so their order is kept.
+TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo up down status logs test test-fast test-long chaos check format contracts lock clean
 
@@ -33,7 +35,8 @@ check: ## lint, types, import rules (under a minute)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 test: check ## check, then every test but the long ones: real Kafka, Spark, Airflow, browser (under 15 minutes)
-	@$(BIN)/pytest -m "not chaos and not long"
+	@$(BIN)/pytest $(TWO_AT_ONCE) -m "not e2e and not chaos and not long"
+	@$(BIN)/pytest -m "e2e and not chaos and not long"
 
 test-long: ## the tests that take minutes each: the whole platform under its supervisor, a backfill
 	@$(SETUP) --dev

@@ -90,8 +90,10 @@ class PlaylakeOperator(BaseOperator):
             self.log.info("%s", line)
         code = self._child.wait()
         if self._is_killed:  # a command that stops cleanly exits 0, and yet has not done its work
+            # Whoever stopped it by hand has said what state the task is in, and that stands. Otherwise it was Airflow's
+            # own supervisor that lost its server: then it is tried again.
             msg = f"playlake {' '.join(command)} was stopped"
-            raise AirflowFailException(msg)
+            raise AirflowException(msg)
         self._judge(command, code, last)
 
     def _judge(self, command: Sequence[str], code: int, last: Sequence[str]) -> None:

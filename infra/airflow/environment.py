@@ -85,6 +85,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": HEARTBEAT_S,
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": HEARTBEAT_S,
+        # A restart of the server takes longer than the three beats after which a task would be given up.
+        "WORKERS__MAX_FAILED_HEARTBEATS": "8",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     return {f"AIRFLOW__{name}": value for name, value in own.items()} | {

@@ -58,13 +58,18 @@ class Platform:
             assert time.monotonic() < end, {name: part["state"] for name, part in self.parts().items()}
             time.sleep(1)
 
+    def task_log(self) -> str:
+        """The end of what the task that ran last has said."""
+        logs = sorted(self.settings.home.glob("airflow/logs/dag_id=*/**/*.log"), key=lambda path: path.stat().st_mtime)
+        return logs[-1].read_text()[-4000:] if logs else "no task has run"
+
     def run_chain(self, timeout_s: float = 300) -> None:
         """Trigger silver in Airflow and wait until publish has succeeded on what it brought."""
         api = AirflowApi(self.settings)
         began = time.time()
         api.call("POST", "dags/silver/dagRuns", {"dag_run_id": f"test-{began:.0f}", "logical_date": None})
         while (states := {dag: api.last_state(dag, began) for dag in CHAIN})["publish"] != "success":
-            assert "failed" not in states.values(), states
+            assert "failed" not in states.values(), f"{states}\n{self.task_log()}"
             assert time.time() - began < timeout_s, states
             time.sleep(1)
 
