@@ -26,9 +26,11 @@ from typing import Literal
 from infra.errors import SettingsError
 from schemas.quality import sql_names
 
-Type = Literal["string", "long", "int", "double", "boolean", "timestamp", "date", "binary", "map", "longs", "minutes"]
-"""Logical column types; `map` is string → string, `longs` an array of long, `minutes` the parts of a session by minute.
-Timestamps are microseconds, UTC."""
+Type = Literal[
+    "string", "long", "int", "double", "boolean", "timestamp", "date", "binary", "map", "longs", "strings", "minutes"
+]  # fmt: skip
+"""Logical column types; `map` is string → string, `longs` and `strings` are arrays, `minutes` the parts of a session by
+minute. Timestamps are microseconds, UTC."""
 
 
 @dataclass(frozen=True)
