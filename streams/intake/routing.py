@@ -32,9 +32,9 @@ class Router:
     def __init__(self, topics: Mapping[str, EventTopic] = EVENT_TOPICS) -> None:
         self.topics = topics
         self._by_event_type = _by_event_type(topics)
-        markers = [topic.marker for topic in topics.values() if topic.marker]
-        fields = [("eventType", str), *((name, msgspec.Raw, msgspec.Raw(b"null")) for name in markers)]
-        self._tag = msgspec.json.Decoder(msgspec.defstruct("Tagged", fields))
+        markers = {topic.marker for topic in topics.values() if topic.marker}
+        fields: list[tuple[str, Any, Any]] = [(name, msgspec.Raw, msgspec.Raw(b"null")) for name in sorted(markers)]
+        self._tag = msgspec.json.Decoder(msgspec.defstruct("Tagged", [("eventType", str), *fields]))
 
     def route(self, raw: bytes, topic: EventTopic | None = None) -> tuple[EventTopic, Event]:
         """The record's topic and the event in it. `topic` is the one the client named, if it did.
