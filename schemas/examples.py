@@ -118,7 +118,8 @@ def rejected(topic: EventTopic, event_type: str) -> Iterator[Rejected]:
     for field in contract["required"]:
         yield Rejected({name: value for name, value in good.items() if name != field}, "missing_field", field)
     keys = _keys(topic)
-    yield Rejected({name: value for name, value in good.items() if name not in keys}, "missing_field", keys[0])
+    at_fault = next((name for name in keys if name in contract["required"]), keys[0])
+    yield Rejected({name: value for name, value in good.items() if name not in keys}, "missing_field", at_fault)
     for field, schema in contract["properties"].items():
         if field != "eventType":
             yield from (Rejected({**good, field: value}, "invalid_field", field) for value in wrong_values(schema))

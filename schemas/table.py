@@ -12,6 +12,8 @@ A gold table is `batch/gold/<name>.sql`: a header of comments, then the SELECT t
     SELECT ...,
       sum(watched_ms) AS watched_ms,  -- watched time, ms
 
+Without `-- partition:` the table is made anew whole: for what is small and tells a state, such as the catalogue.
+
 `$names` in it are filled in from `schemas.quality.sql_names`, so that no list of parts is typed twice.
 """
 

@@ -140,7 +140,7 @@ def _kafka(settings: Settings, lake: Lake, cut: Cut, found: LakeCounts, is_compa
 
 def _silver(cut: Cut, found: LakeCounts) -> Line:
     why = ""
-    if found.silver_version is None:
+    if found.silver_version is None and found.all_rows:
         why = f"silver is behind: bronze version {found.version}, silver has none; run the silver job"
     elif found.behind_rows:
         why = (
