@@ -59,10 +59,12 @@ def _append(spark: SparkSession, settings: Settings, table: Table, staged: Stage
 
 
 def _replace(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, record: str) -> None:
-    """Gold: exactly the staged partitions. None at all still moves the watermark."""
+    """Gold: exactly the staged partitions, all of a table without. None at all still moves the watermark."""
     rows = read_version(spark, table.staging_path(settings.lake_root), staged.version)
     writer = rows.write.format("delta").options(**_options(staged, record)).option("mergeSchema", "true")
-    if staged.dates:
+    if table.partition_by is None:
+        writer = writer.mode("overwrite")
+    elif staged.dates:
         writer = writer.mode("overwrite").option("replaceWhere", in_dates(f"{table.partition_by}", staged.dates))
     else:
         writer = writer.mode("append")

@@ -40,6 +40,23 @@ def version(path: str) -> int | None:
     return None if table is None else int(table.version())
 
 
+def has_new_files(path: str, after: int | None, until: int) -> bool:
+    """Whether versions `(after, until]` of a table (all up to `until` when None) may have brought it rows.
+
+    Commits that only move a position are many, and this tells them apart without Spark.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    now = set(DeltaTable(path, version=until).file_uris())
+    if after is None:
+        return bool(now)
+    try:
+        return not now <= set(DeltaTable(path, version=after).file_uris())
+    except DeltaError:  # a version whose log is gone
+        return True
+
+
 def columns_of(path: str) -> set[str] | None:
     """Names of a table's columns; None when there is no table."""
     table = _open(path)

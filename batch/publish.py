@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from batch.gold.stage import gold_tables
+from batch.gold.stage import gold_tables, sources_of
 from batch.history import Progress, progress, version
 from batch.run import commit
 from infra.settings import Settings
@@ -36,12 +36,18 @@ def publish(settings: Settings) -> dict[str, Any]:
     record = {
         "publish_id": manifest.stage_id,
         "published_at": datetime.now(UTC),
-        "cutover_minute": cutover_minute(list(done.values()), settings.live_freeze_after_s),
+        "cutover_minute": cutover_minute(_of_viewing(done), settings.live_freeze_after_s),
         "versions": {name: version(path) for name, path in paths.items() if name in done or name == SESSIONS.full_name},
     }
     _write(settings.warehouse / RECORD, msgspec.json.format(msgspec.json.encode(record)))
     logger.info("published", extra={"publish_id": manifest.stage_id, "cutover_minute": record["cutover_minute"]})
     return record
+
+
+def _of_viewing(done: dict[str, Progress]) -> list[Progress]:
+    """How far the tables have come that live numbers stand beside. The catalogue may be quiet for days."""
+    tables = {table.full_name: table for table in gold_tables().values()}
+    return [found for name, found in done.items() if SESSIONS in sources_of(tables[name])]
 
 
 def cutover_minute(done: list[Progress], freeze_after_s: int) -> datetime:

@@ -23,11 +23,12 @@ from schemas.stage import Manifest, StagedLayer, StagedTable, read_manifest, req
 from schemas.table import Table
 from schemas.tables import SILVER
 from schemas.tables.sessions import SESSIONS
+from schemas.topic import EventTopic
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 2
-"""Gold tables worked on at a time: they are independent, and planning a small query keeps one core busy."""
+"""Tables worked on at a time: they are independent, and planning a small query keeps one core busy."""
 
 
 def stage(settings: Settings, layer: StagedLayer, days: Days | None = None) -> Manifest | None:
@@ -55,6 +56,9 @@ def commit(settings: Settings, layer: StagedLayer) -> tuple[Manifest, dict[str, 
     require_audit(settings.lake_root, manifest)
     tables = definitions(layer)
     names = [name for name in reversed(tables) if name in manifest.tables]
+    # A merge needs the session's configuration for itself.
+    alone = [name for name in names if name == SESSIONS.name or manifest.tables[name].removed is not None]
+    together = [name for name in names if name not in alone]
     with spark_session(settings) as spark:
 
         def one(name: str) -> int:
@@ -63,8 +67,10 @@ def commit(settings: Settings, layer: StagedLayer) -> tuple[Manifest, dict[str, 
             _report("committed", tables[name], staged, started, version=version)
             return version
 
-        with ThreadPoolExecutor(AT_ONCE if layer == "gold" else 1) as pool:
-            return manifest, dict(zip(names, pool.map(one, names), strict=True))
+        versions = {name: one(name) for name in alone}
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            versions |= zip(together, pool.map(one, together), strict=True)
+    return manifest, versions
 
 
 def definitions(layer: StagedLayer) -> dict[str, Table]:
@@ -73,17 +79,23 @@ def definitions(layer: StagedLayer) -> dict[str, Table]:
 
 
 def _silver(job: Job) -> dict[str, StagedTable]:
-    tables: dict[str, StagedTable] = {}
-    for topic in EVENT_TOPICS.values():
+    def one(topic: EventTopic) -> StagedTable | None:
         started = time.monotonic()
         if staged := stage_events(job, topic):
-            tables[topic.table] = staged
             _report("staged", SILVER[topic.table], staged, started)
-    started = time.monotonic()
-    if staged := stage_sessions(job, tables.get(PLAYBACK.table)):
-        tables[SESSIONS.name] = staged
-        _report("staged", SESSIONS, staged, started)
-    return tables
+        return staged
+
+    # Playback first: the sessions wait for it, and for nothing else.
+    topics = sorted(EVENT_TOPICS.values(), key=lambda topic: topic is not PLAYBACK)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        staging = {topic.table: pool.submit(one, topic) for topic in topics}
+        playback = staging[PLAYBACK.table].result()
+        started = time.monotonic()
+        sessions = stage_sessions(job, playback)
+    if sessions:
+        _report("staged", SESSIONS, sessions, started)
+    found = {name: future.result() for name, future in staging.items()} | {SESSIONS.name: sessions}
+    return {name: staged for name in SILVER if (staged := found[name])}
 
 
 def _gold(job: Job) -> dict[str, StagedTable]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,14 +31,21 @@ def scan(path: str | Path, version: int | None = None) -> str:
 
 def query(sql: str) -> list[dict[str, Any]]:
     """The rows of one query, moments in UTC."""
-    import duckdb
-
-    with duckdb.connect(config={"memory_limit": MEMORY, "threads": 2}) as connection:
+    with _database().cursor() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        load_delta(connection)
         answer = connection.execute(sql)
         names = [column[0] for column in answer.description or ()]
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+
+@cache
+def _database() -> DuckDBPyConnection:
+    """One a process: to load the extension takes longer than most queries."""
+    import duckdb
+
+    connection = duckdb.connect(config={"memory_limit": MEMORY, "threads": 2})
+    load_delta(connection)
+    return connection
 
 
 def quoted(value: object) -> str:

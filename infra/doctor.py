@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from infra.settings import Settings
 GIB = 2**30
 DISK_LOW, DISK_TOO_LOW = 5 * GIB, 1 * GIB
 MEMORY_LOW = 4 * GIB
+NO_BROKER = "the embedded broker is not running"
 PACKAGES = ("faust-streaming", "confluent-kafka", "pyspark", "deltalake", "duckdb", "great-expectations", "pyarrow")
 
 
@@ -109,19 +111,23 @@ def _sockets(settings: Settings) -> Iterator[Finding]:
 def _topics(settings: Settings) -> Iterator[Finding]:
     """The contracts are above this folder, so they are asked through the command line."""
     done = subprocess.run(
-        [PLAYLAKE, "topics", "--check"],
+        [PLAYLAKE, "topics", "--check", "--json"],
         env=process_tree.environment(settings),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    last = ((done.stderr if done.returncode else done.stdout).strip().splitlines() or [""])[-1]
-    running = run_state.supervisor(settings) is not None or not settings.embedded_kafka
-    if done.returncode and not running:
-        yield Finding("note", "topics", "the embedded broker is not running")
-    else:
-        yield Finding("bad" if done.returncode else "good", "topics", last.removeprefix("error: "))
+    if not done.stdout.strip():  # it could not ask
+        running = run_state.supervisor(settings) is not None or not settings.embedded_kafka
+        last = (done.stderr.strip().splitlines() or [""])[-1].removeprefix("error: ")
+        yield Finding("bad", "topics", last) if running else Finding("note", "topics", NO_BROKER)
+        return
+    wrong = json.loads(done.stdout)
+    for one in wrong:
+        yield Finding(one["verdict"], f"topic {one['topic']}", one["said"].removeprefix(f"topic {one['topic']} "))
+    if not wrong:
+        yield Finding("good", "topics", f"all as their contracts say at {settings.bootstrap}")
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:

@@ -64,35 +64,27 @@ def wait_ready(settings: Settings, timeout_s: float = 60.0) -> None:
         time.sleep(0.2)
 
 
-def check_topics(settings: Settings, topics: Iterable[TopicLayout]) -> list[str]:
-    """Names of the topics that are missing.
+def ensure_topics(settings: Settings, topics: Iterable[TopicLayout]) -> list[str]:
+    """Create the topics that are missing and return their names.
 
     Raises PositionRefused when an existing topic has another number of partitions, clean-up policy or timestamp type:
     keys would move, state would be cut or the received time would be the client's.
     """
-    client = admin(settings)
-    known = set(client.list_topics(timeout=TIMEOUT_S).topics)
-    missing = []
-    for layout in topics:
-        if layout.name in known:
-            _refuse_other_layout(client, settings, layout)
-        else:
-            missing.append(layout.name)
-    return missing
-
-
-def ensure_topics(settings: Settings, topics: Iterable[TopicLayout]) -> list[str]:
-    """Create the topics that are missing and return their names. Raises PositionRefused as `check_topics` does."""
     from confluent_kafka.admin import NewTopic
 
+    from infra.topic_check import differences
+
     layouts = {layout.name: layout for layout in topics}
-    missing = check_topics(settings, layouts.values())
+    found = differences(settings, layouts.values())
+    missing = [one.topic for one in found if one.is_missing]
+    if wrong := [one for one in found if one.verdict == "bad" and not one.is_missing]:
+        raise PositionRefused("\n".join(str(one) for one in wrong))
     new = [
         NewTopic(
             layout.name,
-            num_partitions=_partitions(settings, layout),
+            num_partitions=partitions_of(settings, layout),
             replication_factor=settings.kafka_replication,
-            config=_topic_config(layout),
+            config=config_of(layout),
         )
         for layout in map(layouts.__getitem__, missing)
     ]
@@ -100,7 +92,26 @@ def ensure_topics(settings: Settings, topics: Iterable[TopicLayout]) -> list[str
     if new:
         for future in client.create_topics(new, operation_timeout=TIMEOUT_S).values():
             future.result()
+        wait_known(settings, missing)
     return missing
+
+
+def wait_known(settings: Settings, names: Iterable[str], *, gone: bool = False) -> None:
+    """Return when the brokers know the topics (or no longer do), which is a moment after they were made or deleted.
+
+    Raises ProcessError when that takes longer than TIMEOUT_S.
+    """
+    client, asked, end = admin(settings), set(names), time.monotonic() + TIMEOUT_S
+    while True:
+        known = set(client.list_topics(timeout=TIMEOUT_S).topics)
+        waiting = asked & known if gone else asked - known
+        if not waiting:
+            return
+        if time.monotonic() > end:
+            state = "there" if gone else "unknown"
+            msg = f"topics {', '.join(sorted(waiting))} are still {state} at {settings.bootstrap}"
+            raise ProcessError(msg)
+        time.sleep(0.05)
 
 
 def topic_id(settings: Settings, name: str) -> str:
@@ -128,25 +139,6 @@ def offsets(settings: Settings, names: Iterable[str]) -> dict[tuple[str, int], t
     return {pair: (ends[0][pair], ends[1][pair]) for pair in pairs}
 
 
-def _refuse_other_layout(client: AdminClient, settings: Settings, layout: TopicLayout) -> None:
-    from confluent_kafka.admin import ConfigResource
-
-    found = {"partitions": str(len(_describe(client, layout.name).partitions))}
-    resource = ConfigResource(ConfigResource.Type.TOPIC, layout.name)
-    config = client.describe_configs([resource], request_timeout=TIMEOUT_S)[resource].result()
-    expected = {"partitions": str(_partitions(settings, layout))}
-    for name in ("cleanup.policy", "message.timestamp.type"):
-        expected[name] = _topic_config(layout)[name]
-        found[name] = str(config[name].value)
-    wrong = [f"{name} {found[name]} (expected {expected[name]})" for name in expected if found[name] != expected[name]]
-    if wrong:
-        msg = (
-            f"topic {layout.name} at {settings.bootstrap} exists with {', '.join(wrong)}. "
-            "Change the settings to what is there, or move the records to a new topic; it is not changed in place."
-        )
-        raise PositionRefused(msg)
-
-
 def _describe(client: AdminClient, name: str) -> TopicDescription:
     from confluent_kafka import KafkaException, TopicCollection
 
@@ -158,11 +150,13 @@ def _describe(client: AdminClient, name: str) -> TopicDescription:
         raise PositionRefused(msg) from error
 
 
-def _partitions(settings: Settings, layout: TopicLayout) -> int:
+def partitions_of(settings: Settings, layout: TopicLayout) -> int:
+    """How many partitions the topic is to have."""
     return layout.partitions or settings.topic_partitions
 
 
-def _topic_config(layout: TopicLayout) -> dict[str, str]:
+def config_of(layout: TopicLayout) -> dict[str, str]:
+    """Kafka's settings of the topic, by their names there."""
     own = {
         "cleanup.policy": layout.cleanup_policy,
         "retention.ms": str(layout.retention_ms),

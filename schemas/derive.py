@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _TYPES: dict[type, Type] = {
     str: "string", int: "long", float: "double", bool: "boolean", datetime: "timestamp", dict: "map",
+    list: "strings",
 }  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
     arrow: dict[Type, pa.DataType] = {
         "string": pa.string(), "long": pa.int64(), "int": pa.int32(), "double": pa.float64(), "boolean": pa.bool_(),
         "timestamp": stamp, "date": pa.date32(), "binary": pa.binary(), "map": pa.map_(pa.string(), pa.string()),
-        "longs": pa.list_(pa.int64()), "minutes": pa.list_(minute),
+        "longs": pa.list_(pa.int64()), "strings": pa.list_(pa.string()), "minutes": pa.list_(minute),
     }  # fmt: skip
     return pa.schema([pa.field(c.name, arrow[c.type], c.nullable, metadata={"comment": c.doc}) for c in columns])
 
@@ -89,7 +90,7 @@ def spark_ddl(columns: Iterable[Column]) -> str:
     spark: dict[Type, str] = {
         "string": "STRING", "long": "BIGINT", "int": "INT", "double": "DOUBLE", "boolean": "BOOLEAN",
         "timestamp": "TIMESTAMP", "date": "DATE", "binary": "BINARY", "map": "MAP<STRING, STRING>",
-        "longs": "ARRAY<BIGINT>", "minutes": f"ARRAY<STRUCT<{minute}>>",
+        "longs": "ARRAY<BIGINT>", "strings": "ARRAY<STRING>", "minutes": f"ARRAY<STRUCT<{minute}>>",
     }  # fmt: skip
     return ", ".join(
         f"`{c.name}` {spark[c.type]}{'' if c.nullable else ' NOT NULL'} COMMENT '{c.doc.replace(chr(39), chr(8217))}'"
@@ -99,18 +100,17 @@ def spark_ddl(columns: Iterable[Column]) -> str:
 
 def json_schema(topic: EventTopic) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a topic's records."""
-    (schema,), definitions = msgspec.json.schema_components(
-        [Union[topic.events]],  # noqa: UP007 - a union of a runtime tuple
-        ref_template="#/$defs/{name}",
-    )
-    # The envelope's one rule across fields, which the structs check in code.
+    _, definitions = msgspec.json.schema_components(topic.events, ref_template="#/$defs/{name}")
+    references = {str(e.__struct_config__.tag): f"#/$defs/{e.__name__}" for e in topic.events}
+    # The envelope's one rule across fields, which the structs check in code: one of those that may be the key is there.
     for event in topic.events:
-        definitions[event.__name__]["anyOf"] = [{"required": ["userId"]}, {"required": ["sessionId"]}]
+        definitions[event.__name__]["anyOf"] = [{"required": [wire_name(event, name)]} for name in topic.key_fields]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:playlake:{topic.name}",
         "title": topic.name,
-        **schema,
+        "anyOf": [{"$ref": reference} for reference in references.values()],
+        "discriminator": {"propertyName": "eventType", "mapping": references},
         "$defs": definitions,
     }
 

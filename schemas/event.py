@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -37,21 +37,15 @@ def snake(name: str) -> str:
 class Event(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", tag_field="eventType", tag=snake
 ):
-    """What every event carries, whatever its topic. `userId` or `sessionId` must be there: one of them is the key."""
+    """What every event carries, whatever its topic."""
+
+    key_fields: ClassVar[tuple[str, ...]] = ()
+    """The first of these fields that has a value is the record's key; one of them must have."""
 
     timestamp: Annotated[Stamp, Meta(description="When it happened, by the client's clock.")]
     event_id: Annotated[str | None, Meta(description="Unique id; a hash of the event stands in for a missing one.")] = (
         None
     )
-    user_id: Annotated[str | None, Meta(description="Account of the viewer, pseudonymous.")] = None
-    session_id: Annotated[str | None, Meta(description="Viewing session as the client counts it.")] = None
-    profile_id: Annotated[str | None, Meta(description="Profile within the account.")] = None
-    device_type: Annotated[Literal["smart_tv", "mobile", "web"] | None, Meta(description="Kind of device.")] = None
-    seq: Annotated[Int | None, Meta(description="Running number within the session; a gap means lost events.")] = None
-    country: Annotated[str | None, Meta(description="ISO 3166-1 alpha-2 code of the country.")] = None
-    region: Annotated[str | None, Meta(description="Region within the country, ISO 3166-2.")] = None
-    app_version: Annotated[str | None, Meta(description="Version of the app.")] = None
-    experiments: Annotated[dict[str, str] | None, Meta(description="Experiment → arm the viewer is in.")] = None
     sent_at: Annotated[Stamp | None, Meta(description="When the client sent it, by the same clock as timestamp.")] = (
         None
     )
@@ -60,19 +54,41 @@ class Event(
     )
 
     def __post_init__(self) -> None:
-        if not (self.user_id or self.session_id):
-            msg = "userId or sessionId is required"
+        if not self.key:
+            names = {field.name: field.encode_name for field in msgspec.structs.fields(self)}
+            msg = f"{' or '.join(names[name] for name in self.key_fields)} is required"
             raise ValueError(msg)
 
     @property
     def key(self) -> str:
-        """Partition key of the record: userId, else sessionId."""
-        return self.user_id or self.session_id or ""
+        """Partition key of the record."""
+        return next(filter(None, (getattr(self, name) for name in self.key_fields)), "")
 
     @property
     def event_type(self) -> str:
         """The wire's `eventType`."""
         return str(self.__struct_config__.tag)
+
+
+class ViewerEvent(Event, frozen=True, kw_only=True):
+    """What every event of a viewer carries. `userId` or `sessionId` must be there: one of them is the key."""
+
+    key_fields: ClassVar[tuple[str, ...]] = ("user_id", "session_id")
+
+    user_id: Annotated[str | None, Meta(description="Account of the viewer, pseudonymous.")] = None
+    session_id: Annotated[str | None, Meta(description="Session of viewing or playing as the client counts it.")] = None
+    profile_id: Annotated[str | None, Meta(description="Profile within the account.")] = None
+    device_type: Annotated[Literal["smart_tv", "mobile", "web"] | None, Meta(description="Kind of device.")] = None
+    seq: Annotated[Int | None, Meta(description="Running number within the session; a gap means lost events.")] = None
+    country: Annotated[str | None, Meta(description="ISO 3166-1 alpha-2 code of the country.")] = None
+    region: Annotated[str | None, Meta(description="Region within the country, ISO 3166-2.")] = None
+    app_version: Annotated[str | None, Meta(description="Version of the app.")] = None
+    experiments: Annotated[dict[str, str] | None, Meta(description="Experiment → arm the viewer is in.")] = None
+
+    @property
+    def key(self) -> str:
+        """Partition key of the record: userId, else sessionId."""
+        return self.user_id or self.session_id or ""
 
 
 def decode(raw: bytes | None, decoder: msgspec.json.Decoder[Any]) -> Any:
@@ -95,11 +111,11 @@ def decode(raw: bytes | None, decoder: msgspec.json.Decoder[Any]) -> Any:
 def _violation(text: str) -> ContractError:
     """msgspec's message (`Expected ... - at `$.field``) as reason, detail and wire field."""
     detail, _, path = text.partition(" - at `$")
-    field = path.rstrip("`").lstrip(".").removeprefix("[...]") or None
+    field = re.sub(r"\[.*\]", "", path.rstrip("`")).lstrip(".") or None
     if named := re.search(r"missing required field `(\w+)`", detail):
         return ContractError("missing_field", detail, named[1])
-    if "userId or sessionId" in detail:
-        return ContractError("missing_field", detail, "userId")
+    if no_key := re.fullmatch(r"(\w+)(?: or \w+)* is required", detail):
+        return ContractError("missing_field", detail, no_key[1])
     if field == "eventType":
         return ContractError("unknown_event_type", detail, "eventType")
     return ContractError("invalid_field", detail, field)

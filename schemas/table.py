@@ -12,6 +12,8 @@ A gold table is `batch/gold/<name>.sql`: a header of comments, then the SELECT t
     SELECT ...,
       sum(watched_ms) AS watched_ms,  -- watched time, ms
 
+Without `-- partition:` the table is made anew whole: for what is small and tells a state, such as the catalogue.
+
 `$names` in it are filled in from `schemas.quality.sql_names`, so that no list of parts is typed twice.
 """
 
@@ -26,9 +28,11 @@ from typing import Literal
 from infra.errors import SettingsError
 from schemas.quality import sql_names
 
-Type = Literal["string", "long", "int", "double", "boolean", "timestamp", "date", "binary", "map", "longs", "minutes"]
-"""Logical column types; `map` is string → string, `longs` an array of long, `minutes` the parts of a session by minute.
-Timestamps are microseconds, UTC."""
+Type = Literal[
+    "string", "long", "int", "double", "boolean", "timestamp", "date", "binary", "map", "longs", "strings", "minutes"
+]  # fmt: skip
+"""Logical column types; `map` is string → string, `longs` and `strings` are arrays, `minutes` the parts of a session by
+minute. Timestamps are microseconds, UTC."""
 
 
 @dataclass(frozen=True)

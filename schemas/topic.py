@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Union
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from infra.errors import ContractError
 from schemas.event import Event, decode
 
 DAY_MS = 86_400_000
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Topic:
     """Layout of a topic. `partitions` 0 means: the setting `topic_partitions`."""
 
@@ -25,17 +26,38 @@ class Topic:
     config: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
+class _Never(Event, frozen=True, kw_only=True, tag="never"):
+    """No event: it makes a union of a single one."""
+
+    def __post_init__(self) -> None:
+        msg = "Invalid value 'never' - at `$.eventType`"
+        raise ValueError(msg)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class EventTopic(Topic):
     """A topic of events. `table` names it in the lake: `bronze.<topic with _>`, `silver.<table>`."""
 
     table: str
     events: tuple[type[Event], ...]
+    marker: str = ""
+    """Wire field that all its events have and those of other topics have not. Where another topic knows the same
+    `eventType`, a collector goes by it."""
 
     @property
     def bronze_table(self) -> str:
         """`user.ui.events` → `user_ui_events`."""
         return self.name.replace(".", "_")
+
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        """Fields of which the first that has a value is the record's key."""
+        return self.events[0].key_fields
+
+    @property
+    def is_compacted(self) -> bool:
+        """Whether Kafka drops records of which a newer one with the same key is there."""
+        return "compact" in self.cleanup_policy
 
     @cached_property
     def rank(self) -> dict[str, int]:
@@ -45,8 +67,34 @@ class EventTopic(Topic):
     @cached_property
     def decoder(self) -> msgspec.json.Decoder[Any]:
         """Decoder of the union of the topic's events."""
-        return msgspec.json.Decoder(Union[self.events])  # noqa: UP007 - a union of a runtime tuple
+        # Of a single struct msgspec does not ask for the tag, so that a record without `eventType` would pass.
+        kinds = self.events if len(self.events) > 1 else (*self.events, _Never)
+        return msgspec.json.Decoder(Union[kinds])  # noqa: UP007 - a union of a runtime tuple
 
     def decode(self, raw: bytes | None) -> Any:
         """One record as one of the topic's events. Raises ContractError."""
-        return decode(raw, self.decoder)
+        try:
+            return decode(raw, self.decoder)
+        except ContractError as error:
+            raise self._explained(error) from None
+
+    def _explained(self, error: ContractError) -> ContractError:
+        """With the values that were expected, where a value is not one of a list."""
+        if error.reason == "unknown_event_type":
+            expected = list(self.rank)
+        elif error.field and error.detail.startswith("Invalid enum value"):
+            expected = self._values(error.field)
+        else:
+            return error
+        return ContractError(error.reason, f"{error.detail}; expected {', '.join(expected)}", error.field)
+
+    def _values(self, wire_field: str) -> list[str]:
+        """What a field with a list of values takes, in all events of the topic."""
+        found: dict[str, None] = {}
+        for event in self.events:
+            hints = get_type_hints(event)
+            for one in msgspec.structs.fields(event):
+                if one.encode_name == wire_field:
+                    arms = (hints[one.name], *get_args(hints[one.name]))
+                    found |= {str(v): None for arm in arms if get_origin(arm) is Literal for v in get_args(arm)}
+        return list(found)

@@ -47,11 +47,13 @@ COMPUTED = (
     "group_id",
 )  # fmt: skip
 """What stands in a row beside the contract's own fields."""
-SORTED_BY = ("user_id", "session_id", "partition", "offset")
-"""Order of the rows of a file: a viewer's events lie together."""
-
 # The group is defined on the fold's fact; a playback event has the fields it looks at under the same names.
 _group_id: Callable[[Any], str] = Fact.group_id.fget  # type: ignore[attr-defined]
+
+
+def sorted_by(topic: EventTopic) -> tuple[str, ...]:
+    """Order of the rows of a file: what has one key lies together."""
+    return (*topic.key_fields, "partition", "offset")
 
 
 class Decoder:

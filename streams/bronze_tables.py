@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
 from schemas.tables import BRONZE, DEAD_LETTERS
-from streams.bronze_rows import SORTED_BY, Decoder, Record
+from streams.bronze_rows import Decoder, Record, sorted_by
 from streams.dead_letters import DeadLetter, from_topic, rejected, to_arrow
 from streams.delta_audit import audit
 from streams.delta_sink import DeltaSink, local_path
@@ -41,7 +41,8 @@ class BronzeTables:
             audit(local_path(table, lake_root))
         self._letters = DeltaSink(DEAD_LETTERS, lake_root, sources, step=step)
         self._rows = {
-            name: DeltaSink(table, lake_root, {name: sources[name]}, SORTED_BY, step) for name, table in BRONZE.items()
+            name: DeltaSink(BRONZE[name], lake_root, {name: sources[name]}, sorted_by(topic), step)
+            for name, topic in EVENT_TOPICS.items()
         }
         self._decoders = {name: Decoder(topic) for name, topic in EVENT_TOPICS.items()}
 

@@ -55,6 +55,7 @@ def simulate(
     events: Annotated[int | None, typer.Option(min=1, help="Stop after so many records.")] = None,
     broken: Share = 0.0,
     duplicates: Share = 0.0,
+    catalogue: Annotated[bool, typer.Option(help="Announce the titles first, on catalog.titles.")] = True,
     to: ToOption = To.kafka,
     output: OutputOption = None,
     summary: SummaryOption = None,
@@ -72,7 +73,7 @@ def simulate(
     until = now + timedelta(minutes=minutes) if live else (end.replace(tzinfo=UTC) if end else now)
     start = until - timedelta(minutes=minutes + (warm_up if live else 0))
     audience = Audience(seed, viewers, round(start.timestamp() * 1000), round(until.timestamp() * 1000))
-    records = arriving(audience, broken=broken, duplicates=duplicates, events=events)
+    records = arriving(audience, broken=broken, duplicates=duplicates, events=events, catalogue=catalogue)
     _report(run(records, target(to, Settings.from_env(), output), rate=rate, live=live), summary)
 
 

@@ -5,6 +5,10 @@
     live          live + late + duplicates dropped + still open = bronze rows       (playback only)
     live rejects  rejected by the stream = dead letters as far as the stream has read
 
+A compacted topic has holes: where Kafka dropped a record before the sink came by (a newer one with its key was there).
+They count as control records do, and like them only where Kafka holds no record now; so whatever a reader of the topic
+sees is in the lake.
+
 Each side is counted on its own: duplicates from bronze alone, silver's rows by the record that they came from, live
 numbers from what the stream worker published, and an offset that is in neither table is looked up in Kafka, where it
 must hold no record. Cuts are taken first in Kafka, then in the stream, then in the lake, so that what goes on while we
@@ -70,7 +74,7 @@ def reconcile(settings: Settings, wait_s: float = 0) -> Report:
         for partition, found in counts.items():
             cut = places[topic.name, partition]
             duplicates += found.duplicates
-            lines += [_kafka(settings, lake, cut, found), _silver(cut, found)]
+            lines += [_kafka(settings, lake, cut, found, topic.is_compacted), _silver(cut, found)]
             if topic is PLAYBACK:
                 lines += _live(cut, found)
     reasons, by_collector = lake.dead_letters()
@@ -111,15 +115,15 @@ def _caught_up(settings: Settings, places: dict[tuple[str, int], Cut], until: fl
         time.sleep(POLL_S)
 
 
-def _kafka(settings: Settings, lake: Lake, cut: Cut, found: LakeCounts) -> Line:
-    control, why = 0, ""
+def _kafka(settings: Settings, lake: Lake, cut: Cut, found: LakeCounts, is_compacted: bool) -> Line:
+    empty, why = 0, ""
     if found.position < cut.end:
         why = f"the sink is behind: it is at {found.position:,}, {cut.end - found.position:,} records to go"
     elif found.repeated:
         why = f"{found.repeated:,} records are there twice"
     elif found.rows + found.letters != cut.end - found.start:
         gaps = lake.gaps(cut, found.start)
-        control = sum(following - first for first, following in gaps)
+        empty = sum(following - first for first, following in gaps)
         if lost := find_records(settings, cut.topic, cut.partition, gaps):
             why = f"in Kafka and not in the lake: {lost}"
     return Line(
@@ -127,16 +131,16 @@ def _kafka(settings: Settings, lake: Lake, cut: Cut, found: LakeCounts) -> Line:
         topic=cut.topic,
         partition=cut.partition,
         left=cut.end - found.start,
-        right=found.rows + found.letters + control,
+        right=found.rows + found.letters + empty,
         terms=f"end {cut.end:,} − start {found.start:,} = bronze {found.rows:,} + dead letters {found.letters:,}"
-        + (f" + control {control:,}" if control else ""),
+        + (f" + {'compacted away' if is_compacted else 'control'} {empty:,}" if empty else ""),
         why=why,
     )
 
 
 def _silver(cut: Cut, found: LakeCounts) -> Line:
     why = ""
-    if found.silver_version is None:
+    if found.silver_version is None and found.all_rows:
         why = f"silver is behind: bronze version {found.version}, silver has none; run the silver job"
     elif found.behind_rows:
         why = (

@@ -136,11 +136,8 @@ class Lake:
 
     def rows(self) -> int:
         """Rows of all bronze tables of events."""
-        return sum(
-            int(row["n"])
-            for handle in self._bronze.values()
-            for row in query(f"SELECT count(*) AS n FROM {_scan(handle)}")
-        )
+        counts = " UNION ALL ".join(f"SELECT count(*) AS n FROM {_scan(handle)}" for handle in self._bronze.values())
+        return sum(int(row["n"]) for row in query(counts))
 
     def dead_letters(self) -> tuple[dict[str, int], int]:
         """Records of event topics by reason; and how many a collector never let in."""
@@ -164,6 +161,8 @@ class Lake:
         for commit in silver.history():
             note = json.loads(commit.get("userMetadata") or "{}")
             version = note.get("complete", {}).get(BRONZE[topic.name].full_name)
+            if version == bronze.version():
+                return version, 0
             if version is not None:
                 then = DeltaTable(bronze.table_uri, version=version)
                 count = [query(f"SELECT count(*) AS n FROM {_scan(at)}")[0]["n"] for at in (bronze, then)]

@@ -8,7 +8,7 @@ import random
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -97,14 +97,20 @@ def kafka(settings: Settings, broker: RunningBroker) -> Settings:
     return replace(settings, kafka_bootstrap=broker.settings.bootstrap)
 
 
+def delete_topics(settings: Settings, names: Iterable[str]) -> None:
+    """Delete topics, and return when the broker has forgotten them."""
+    if names := list(names):
+        client = kafka_topics.admin(settings)
+        for future in client.delete_topics(names, operation_timeout=30).values():
+            future.result()
+        kafka_topics.wait_known(settings, names, gone=True)
+
+
 @pytest.fixture
 def topics(kafka: Settings) -> dict[str, Topic]:
     """All topics of the contracts, empty: whatever an earlier test left is deleted, groups as well."""
     client = kafka_topics.admin(kafka)
-    left = [name for name in client.list_topics(timeout=30).topics if not name.startswith("__")]
-    if left:
-        for future in client.delete_topics(left, operation_timeout=30).values():
-            future.result()
+    delete_topics(kafka, [name for name in client.list_topics(timeout=30).topics if not name.startswith("__")])
     for group in client.list_consumer_groups(request_timeout=30).result().valid:
         # A member killed by the test before this one may still be in its group until its session ends: let it be.
         client.delete_consumer_groups([group.group_id])[group.group_id].exception()

@@ -1,5 +1,7 @@
 """Gold: the SELECT of a table's file over pinned versions of silver, for exactly the days that changed.
 
+A table without a `-- partition:` is small, a state of things and no history: it is made anew whole.
+
 A table is a file of this folder (see `schemas/table.py`). Its `silver.<name>` are read at one version each, so all
 that a run computes comes of the same state, whatever is committed meanwhile.
 """
@@ -35,11 +37,6 @@ def gold_tables() -> dict[str, Table]:
 
 def stage_gold(job: Job, table: Table) -> StagedTable | None:
     """Stage the days of the table whose sources have changed since its last commit, or `job.days`. None: none has."""
-    if table.partition_by is None:
-        msg = (
-            f"{table.full_name}: its header must name the date column that is replaced, e.g. `-- partition: play_date`"
-        )
-        raise SettingsError(msg)
     sources = {source.full_name: version(job.path(source)) for source in sources_of(table)}
     if any(at is None for at in sources.values()):
         return None
@@ -48,7 +45,7 @@ def stage_gold(job: Job, table: Table) -> StagedTable | None:
     complete = done.complete if done else {}
     if job.days is None and all(complete.get(name) == at for name, at in read.items()):
         return None
-    dates = job.days.each() if job.days else _touched(job, table, complete, read)
+    dates = [] if table.partition_by is None else job.days.each() if job.days else _touched(job, table, complete, read)
     rows = _select(job, table, read, dates)
     base = _ensure(job, table, rows)
     at, count = job.stage(table, rows)
@@ -102,16 +99,19 @@ def _takes_part(source: Table, days: Days) -> str:
 
 
 def _select(job: Job, table: Table, read: dict[str, int], dates: list[str]) -> DataFrame:
-    """The rows of the given days. Sources are cut to what takes part in them, so that files are skipped."""
-    span = Days.of(dates)
+    """The rows of the given days. Sources are cut to what takes part in them, so that files are skipped.
+
+    A table without a partition gets all its rows.
+    """
+    span, is_whole = Days.of(dates), table.partition_by is None
 
     def pinned(match: re.Match[str]) -> str:
         source = SILVER[match[2]]
-        where = _takes_part(source, span) if span else "false"
+        where = "true" if is_whole else _takes_part(source, span) if span else "false"
         return f"(SELECT * FROM delta.`{job.path(source)}@v{read[source.full_name]}` WHERE {where})"
 
     rows = job.spark.sql(SOURCE.sub(pinned, _without_comments(table.sql)))
-    return rows.where(in_dates(f"{table.partition_by}", dates))
+    return rows if is_whole else rows.where(in_dates(f"{table.partition_by}", dates))
 
 
 def _ensure(job: Job, table: Table, rows: DataFrame) -> int:
@@ -124,10 +124,8 @@ def _ensure(job: Job, table: Table, rows: DataFrame) -> int:
         f"`{field.name}` {field.dataType.simpleString()} COMMENT '{docs.get(field.name, '')}'" for field in rows.schema
     )
     comment = table.description.replace("'", "’")
-    statement = (
-        f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({columns}) USING delta "
-        f"PARTITIONED BY (`{table.partition_by}`) COMMENT '{comment}'"
-    )
+    partition = f"PARTITIONED BY (`{table.partition_by}`)" if table.partition_by else ""
+    statement = f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({columns}) USING delta {partition} COMMENT '{comment}'"
     retry_conflicts(lambda: job.spark.sql(statement))
     return version(path) or 0
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from batch.history import Progress, progress, version
+from batch.history import Progress, has_new_files, progress, version
 from batch.silver.events import arrivals, later, look
 from batch.silver.fold import COPIES, INPUT_COLUMNS, fold_groups
 from batch.spark import as_contract, ensure_table
@@ -36,13 +36,12 @@ _EVENTS = SILVER_EVENTS[PLAYBACK.name]
 def stage_sessions(job: Job, events: StagedTable | None) -> StagedTable | None:
     """Stage the sessions that change. `events` is what this run stages of playback events. None: nothing to do."""
     until = events.sources[_BRONZE.full_name] if events else version(job.path(_BRONZE))
-    if until is None:
+    done = progress(job.path(SESSIONS))
+    after = done.complete.get(_BRONZE.full_name) if done else None
+    if until is None or not has_new_files(job.path(_BRONZE), None if job.days else after, until):
         return None
     ensure_table(job.spark, job.path(SESSIONS), SESSIONS)
-    base, done = version(job.path(SESSIONS)) or 0, progress(job.path(SESSIONS))
-    after = done.complete.get(_BRONZE.full_name) if done else None
-    if job.days is None and after is not None and after >= until:
-        return None
+    base = version(job.path(SESSIONS)) or 0
     now = _now(job, events, done, until)
     if now is None:
         return None

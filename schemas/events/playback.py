@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from schemas.event import Event, Int
+from schemas.event import Int, ViewerEvent
 from schemas.topic import EventTopic
 
 
-class PlaybackEvent(Event, frozen=True, kw_only=True):
+class PlaybackEvent(ViewerEvent, frozen=True, kw_only=True):
     """Fields that any playback event may carry."""
 
     content_id: Annotated[str, Meta(description="Title being played.")]

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from schemas.event import Event, Int
+from schemas.event import Int, Stamp, ViewerEvent
 from schemas.topic import EventTopic
 
 
-class UiEvent(Event, frozen=True, kw_only=True):
+class UiEvent(ViewerEvent, frozen=True, kw_only=True):
     """Fields that any UI event may carry."""
 
     screen: Annotated[str | None, Meta(description="Screen or page it happened on.")] = None
@@ -18,13 +18,16 @@ class UiEvent(Event, frozen=True, kw_only=True):
 
 
 class Impression(UiEvent, frozen=True, kw_only=True):
-    """A row, title or artwork was visible to the viewer."""
+    """A row (`rowId`), a title in it (`contentId`) or its artwork (`artworkId`) was visible to the viewer."""
 
     row_id: Annotated[str | None, Meta(description="Row (shelf, carousel) on the screen.")] = None
     row_index: Annotated[Int | None, Meta(description="Place of the row on the screen, from 0.")] = None
     position: Annotated[Int | None, Meta(description="Place of the title in the row, from 0.")] = None
     artwork_id: Annotated[str | None, Meta(description="Artwork that was shown.")] = None
-    request_id: Annotated[str | None, Meta(description="Recommendation response that put it there.")] = None
+    request_id: Annotated[str | None, Meta(description="Response of recommendation or search that put it there.")] = (
+        None
+    )
+    visible_ms: Annotated[Int | None, Meta(description="For how long half of it or more was on screen, ms.")] = None
 
 
 class Click(UiEvent, frozen=True, kw_only=True):
@@ -35,7 +38,9 @@ class Click(UiEvent, frozen=True, kw_only=True):
     row_index: Annotated[Int | None, Meta(description="Place of the row on the screen, from 0.")] = None
     position: Annotated[Int | None, Meta(description="Place of the title in the row, from 0.")] = None
     artwork_id: Annotated[str | None, Meta(description="Artwork that was shown.")] = None
-    request_id: Annotated[str | None, Meta(description="Recommendation response that put it there.")] = None
+    request_id: Annotated[str | None, Meta(description="Response of recommendation or search that put it there.")] = (
+        None
+    )
 
 
 class Search(UiEvent, frozen=True, kw_only=True):
@@ -43,6 +48,7 @@ class Search(UiEvent, frozen=True, kw_only=True):
 
     query: Annotated[str, Meta(description="What was typed.")]
     result_count: Annotated[Int | None, Meta(description="Number of results shown.")] = None
+    request_id: Annotated[str | None, Meta(description="Response with the results; clicks on them name it.")] = None
 
 
 class Rating(UiEvent, frozen=True, kw_only=True):
@@ -50,6 +56,7 @@ class Rating(UiEvent, frozen=True, kw_only=True):
 
     content_id: Annotated[str, Meta(description="Title that was rated.")]
     rating: Annotated[float, Meta(description="The rating, on the service's own scale.")]
+    scale: Annotated[str | None, Meta(description="Which scale, where there are several: thumbs, stars, ...")] = None
 
 
 class MyList(UiEvent, frozen=True, kw_only=True):
@@ -77,6 +84,7 @@ class PlanChange(UiEvent, frozen=True, kw_only=True):
 
     plan: Annotated[str, Meta(description="New plan.")]
     from_plan: Annotated[str | None, Meta(description="Plan until now.")] = None
+    effective_at: Annotated[Stamp | None, Meta(description="From when on; absent means at once.")] = None
 
 
 class Cancellation(UiEvent, frozen=True, kw_only=True):
@@ -84,6 +92,7 @@ class Cancellation(UiEvent, frozen=True, kw_only=True):
 
     plan: Annotated[str | None, Meta(description="Plan that was cancelled.")] = None
     reason: Annotated[str | None, Meta(description="Reason given.")] = None
+    effective_at: Annotated[Stamp | None, Meta(description="When access ends; absent means at once.")] = None
 
 
 TOPIC = EventTopic(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import time
 from collections import Counter
@@ -45,10 +46,18 @@ class Summary:
 
 
 def arriving(
-    audience: Audience, *, broken: float = 0.0, duplicates: float = 0.0, events: int | None = None
+    audience: Audience,
+    *,
+    broken: float = 0.0,
+    duplicates: float = 0.0,
+    events: int | None = None,
+    catalogue: bool = True,
 ) -> Iterable[Arriving]:
-    """The records of a run, in order; at most `events` of them."""
-    return islice(spoil(audience.events(), audience.seed, broken, duplicates), events)
+    """The records of a run, in order; at most `events` of them. The catalogue is announced before anybody watches."""
+    sent = audience.events()
+    if catalogue:
+        sent = heapq.merge(audience.catalogue(), sent, key=lambda one: one.at_ms)
+    return islice(spoil(sent, audience.seed, broken, duplicates), events)
 
 
 def run(

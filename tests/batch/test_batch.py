@@ -28,6 +28,7 @@ from tests.batch.world import (
     TOPICS,
     Sent,
     approve,
+    every_kind,
     expected_events,
     expected_sessions,
     impressions,
@@ -41,7 +42,7 @@ from tests.conftest import isolated_settings
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
-UI = TOPICS["user.ui.events"]
+UI, CATALOG = TOPICS["user.ui.events"], TOPICS["catalog.titles"]
 GOLD = ("gold.quality_minute", "gold.quality_hourly", "gold.title_daily", "gold.audience_daily")
 SENT = playback(seed=7, viewers=24)
 
@@ -69,6 +70,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, spark_server: Settings) -> W
     lake = on_server(tmp_path_factory.mktemp("whole"), spark_server)
     write_bronze(lake, SENT)
     write_bronze(lake, impressions(10), UI)
+    write_bronze(lake, every_kind(CATALOG), CATALOG)
     pass_through(lake, "silver")
     manifest = run.stage(lake, "gold")
     assert manifest is not None
@@ -89,6 +91,43 @@ def test_each_event_is_in_silver_once_and_the_first_copy_of_it(whole: Whole) -> 
     }
     assert len(rows) == len(expected)
     assert len(read(whole.lake, "silver.ui_events")) == 10
+
+
+def test_an_event_without_a_viewer_reaches_silver_with_all_its_fields(whole: Whole) -> None:
+    expected = expected_events(every_kind(CATALOG), CATALOG)
+    rows = {row.pop("event_id"): row for row in read(whole.lake, f"silver.{CATALOG.table}")}
+    assert rows.keys() == expected.keys()
+    for event_id, row in rows.items():
+        assert row.pop("event_date") == START.date()
+        assert row == {name: expected[event_id][name] for name in row}
+
+
+def test_gold_titles_is_the_newest_state_of_each_whatever_order_it_came_in(lake: Settings) -> None:
+    def told(minute: int, content_id: str, title: str | None, kind: str = "film") -> bytes:
+        event = wire(START + timedelta(minutes=minute), "title_upsert" if title else "title_retraction")
+        state = {"title": title, "kind": kind, "genres": ["drama"]} if title else {"reason": "licence_ended"}
+        return msgspec.json.encode(event | {"contentId": content_id} | state)
+
+    def arrive(first: int, *raws: bytes) -> None:
+        received = to_ms(START + timedelta(hours=1))
+        sent = numbered([(received + first + n, 0, raw) for n, raw in enumerate(raws)], CATALOG.name)
+        write_bronze(lake, [replace(one, at=first + one.at) for one in sent], CATALOG)
+        pass_through(lake, "silver")
+        pass_through(lake, "gold")
+
+    def titles() -> dict[str, tuple[Any, ...]]:
+        rows = read(lake, "gold.titles")
+        return {row["content_id"]: (row["title"], row["genres"], row["is_available"]) for row in rows}
+
+    arrive(0, told(5, "a", "A, renamed"), told(1, "a", "A"), told(1, "b", "B"), told(9, "c", None))
+    assert titles() == {"a": ("A, renamed", ["drama"], True), "b": ("B", ["drama"], True), "c": (None, None, False)}
+    arrive(10, told(20, "b", None), told(2, "c", "C"))
+    assert titles() == {
+        "a": ("A, renamed", ["drama"], True),
+        "b": ("B", ["drama"], False),
+        "c": ("C", ["drama"], False),
+    }
+    assert run.stage(lake, "gold") is None
 
 
 def test_spark_folds_as_the_plain_fold_does(whole: Whole) -> None:
@@ -128,9 +167,11 @@ def test_the_real_audit_finds_that_what_is_staged_keeps_its_own_checks(whole: Wh
 
 
 def test_the_publish_record_names_versions_and_the_cutover_minute(whole: Whole) -> None:
+    # The catalogue has had nothing new for longer: it is no table of minutes.
+    assert max(one.received_ms for one in every_kind(CATALOG)) < max(one.received_ms for one in whole.sent)
     now = from_ms(max(one.received_ms for one in whole.sent))
     assert whole.record["cutover_minute"] == (now - timedelta(seconds=300)).replace(second=0, microsecond=0)
-    assert whole.record["versions"].keys() == {*GOLD, "silver.sessions"}
+    assert whole.record["versions"].keys() == {*GOLD, "gold.titles", "silver.sessions"}
     written = msgspec.json.decode((whole.lake.warehouse / "publish.json").read_bytes())
     assert written["versions"] == whole.record["versions"]
 

@@ -14,6 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from infra.settings import Settings
 from schemas import stage
+from schemas.examples import fullest
 from schemas.fact import facts_of, to_ms
 from schemas.registry import EVENT_TOPICS, PLAYBACK
 from schemas.session import sessionize
@@ -130,6 +131,12 @@ def impressions(count: int) -> list[Sent]:
         for n in range(count)
     ]
     return numbered([(to_ms(START) + 1000 * n, 0, raw) for n, raw in enumerate([*raws, raws[0]])], "user.ui.events")
+
+
+def every_kind(topic: EventTopic) -> list[Sent]:
+    """An event of every kind of the topic, with all its fields."""
+    events = [fullest(topic, event_type) | {"eventId": event_type} for event_type in topic.rank]
+    return numbered([(to_ms(START), 0, msgspec.json.encode(event)) for event in events], topic.name)
 
 
 def write_bronze(settings: Settings, sent: list[Sent], topic: EventTopic = PLAYBACK) -> None:

@@ -142,7 +142,7 @@ def positions(settings: Settings) -> dict[tuple[str, int], int]:
         if DeltaTable.is_deltatable(path):
             handle = DeltaTable(path)
             of = topic_id(settings, name)
-            for partition in range(settings.topic_partitions):
+            for _, partition in offsets(settings, [name]):
                 found[name, partition] = handle.transaction_version(transaction_of(of, partition)) or 0
     return found
 
@@ -174,7 +174,7 @@ def in_kafka(settings: Settings, topic: str) -> dict[tuple[int, int], bytes | No
     found: dict[tuple[int, int], bytes | None] = {}
     open_ends = set(ends)
     while open_ends:
-        for message in consumer.consume(5000, 1):
+        for message in consumer.consume(5000, 0.1):
             if message.error() is not None:
                 open_ends.discard(message.partition())
             else:

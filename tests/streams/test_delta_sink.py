@@ -13,7 +13,7 @@ import pytest
 from infra.errors import LakeDamaged, PositionRefused
 from schemas.registry import PLAYBACK
 from schemas.tables import BRONZE, DEAD_LETTERS
-from streams.bronze_rows import SORTED_BY, Decoder
+from streams.bronze_rows import Decoder, sorted_by
 from streams.dead_letters import rejected, to_arrow
 from streams.delta_audit import audit
 from streams.delta_sink import DeltaSink, PositionMoved
@@ -68,7 +68,7 @@ def lake(tmp_path: Path) -> str:
 
 @pytest.fixture
 def table(lake: str) -> DeltaSink:
-    return DeltaSink(TABLE, lake, SOURCE, SORTED_BY)
+    return DeltaSink(TABLE, lake, SOURCE, sorted_by(PLAYBACK))
 
 
 def dead(lake: str) -> DeltaSink:

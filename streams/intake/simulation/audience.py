@@ -15,7 +15,10 @@ from schemas.registry import EVENT_TOPICS
 from streams.intake.simulation.back_end import BackEndPlayback
 from streams.intake.simulation.browsing import Browser
 from streams.intake.simulation.catalogue import Catalogue
+from streams.intake.simulation.experiments import exposure
+from streams.intake.simulation.games import GamePlay
 from streams.intake.simulation.player import Player
+from streams.intake.simulation.publishing import Publishing
 from streams.intake.simulation.truth import Truth
 from streams.intake.simulation.viewers import Viewer, interest, viewer
 
@@ -23,6 +26,9 @@ GOES_ON = 0.55
 """Chance of one more title after one that was seen to its end; half of it otherwise."""
 AUTOPLAY = 0.6
 """Chance that the next episode starts by itself."""
+
+PLAYS_A_GAME = {"mobile": 0.08, "web": 0.03, "smart_tv": 0.03}
+"""Chance that a visit ends with a game."""
 
 _TOPIC_OF: dict[type[Event], str] = {event: topic.name for topic in EVENT_TOPICS.values() for event in topic.events}
 
@@ -73,6 +79,12 @@ class Audience:
                 heapq.heapreplace(here, (following[0], number, following[1], visit))
             yield Sent(at_ms, _TOPIC_OF[type(event)], event.key.encode(), encode(event))
 
+    def catalogue(self) -> Iterator[Sent]:
+        """What is announced of the titles that they watch: all of them at the beginning, then what changes."""
+        encode = msgspec.json.Encoder().encode
+        for at_ms, event in Publishing(self.seed, self.start_ms, self.end_ms).events():
+            yield Sent(at_ms, _TOPIC_OF[type(event)], event.key.encode(), encode(event))
+
     def _arrival(self, number: int) -> int:
         """When this viewer comes: more likely when it is evening there."""
         rng = random.Random(f"arrival/{self.seed}/{number}")
@@ -98,13 +110,14 @@ class Audience:
         yield from browser.choose(title)
         while True:
             player = Player(rng, ids, who, title, browser.now)
+            yield browser.now, exposure(ids, who, player.truth.session_id, title.content_id, browser.now)
             yield from player.events()
             if truths is not None:
                 truths.append(player.truth)
             browser.now = player.now + 1
             yield from browser.rate(title)
             if rng.random() > (GOES_ON if player.saw_the_end else GOES_ON / 2):
-                return
+                break
             following = catalogue.after(title) if player.saw_the_end and rng.random() < AUTOPLAY else None
             if following is not None:
                 title = following
@@ -112,3 +125,8 @@ class Audience:
             else:
                 title = catalogue.pick(rng)
                 yield from browser.choose(title)
+        if rng.random() < PLAYS_A_GAME[who.device]:
+            game = GamePlay(rng, ids, who, rng.choice(catalogue.games), browser.now + 4_000)
+            yield from game.events()
+            browser.now = game.now + 1
+        yield from browser.leave()

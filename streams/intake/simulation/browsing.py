@@ -1,4 +1,6 @@
-"""What a viewer does on the screens around playback: rows that are seen, a search, a click, a list, a rating."""
+"""What a viewer does on the screens around playback: rows that are seen, a search, a click, a list, a rating; and the
+account: it begins, changes its plan, ends.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,13 @@ from typing import Any
 from schemas.events import ui as wire
 from schemas.fact import from_ms
 from streams.intake.simulation.catalogue import Catalogue, Title
-from streams.intake.simulation.viewers import Viewer
+from streams.intake.simulation.viewers import PLANS, Viewer
 
 Reported = Iterator[tuple[int, wire.UiEvent]]
 ROWS = ("continue-watching", "trending", "because-you-watched", "new", "live-now", "my-list")
+CHANNELS = ("web", "tv-app", "partner", "gift")
+SIGN_UP, PLAN_CHANGE, CANCELLATION = 0.03, 0.02, 0.015
+"""Shares of the visits with such a step."""
 WORDS = ("love", "night", "city", "space", "history of", "detective", "football", "cooking", "the last", "island")
 
 
@@ -26,9 +31,18 @@ class Browser:
         self._rng, self._ids, self._catalogue = rng, ids, catalogue
         self._labels = viewer.labels
         self._profiles = viewer.user_id
+        self._plan = viewer.plan
 
     def open(self) -> Reported:
-        """The visit begins; some choose another profile first."""
+        """The visit begins; for some with a new account or another plan, and some choose another profile first."""
+        lot = self._rng.random()
+        if lot < SIGN_UP:
+            yield self._event(wire.SignUp, screen="sign-up", plan=self._plan, channel=self._rng.choice(CHANNELS))
+            self._pass(2_000, 9_000)
+        elif lot < SIGN_UP + PLAN_CHANGE:
+            before = self._rng.choice([plan for plan in PLANS if plan != self._plan])
+            yield self._event(wire.PlanChange, screen="account", plan=self._plan, from_plan=before)
+            self._pass(2_000, 9_000)
         if self._rng.random() < 0.08:
             yield self._event(wire.ProfileSwitch, screen="profiles", from_profile_id=f"{self._profiles}-p1")
 
@@ -55,6 +69,13 @@ class Browser:
         self._pass(600, 6_000)
         yield self._event(wire.Click, content_id=title.content_id, target="play", position=place, **where)
         self._pass(20, 120)
+
+    def leave(self) -> Reported:
+        """The visit ends; for a few the account does, too."""
+        if self._rng.random() < CANCELLATION:
+            self._pass(3_000, 20_000)
+            reason = self._rng.choice(("price", "nothing-to-watch", "technical"))
+            yield self._event(wire.Cancellation, screen="account", plan=self._plan, reason=reason)
 
     def rate(self, title: Title) -> Reported:
         """Few say what they thought of it."""

@@ -1,4 +1,4 @@
-"""What can be watched: films, series and live channels, a few of them very popular and most hardly at all."""
+"""What can be watched: films, series, live channels (a few very popular, most hardly at all) and games."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Title:
 class Catalogue:
     """Titles with a popularity each."""
 
-    def __init__(self, seed: int, films: int = 600, series: int = 150, channels: int = 15) -> None:
+    def __init__(self, seed: int, films: int = 600, series: int = 150, channels: int = 15, games: int = 12) -> None:
         rng = random.Random(f"catalogue/{seed}")
         lead_ins = [*(_film(rng, n) for n in range(1, films + 1))]
         self.titles: dict[str, Title] = {}
@@ -45,6 +45,7 @@ class Catalogue:
         self._on_demand = lead_ins
         self._live = [Title(f"live-{n:02d}", "live", None) for n in range(1, channels + 1)]
         self.titles.update((title.content_id, title) for title in (*lead_ins, *self._live))
+        self.games = [f"game-{n:02d}" for n in range(1, games + 1)]
         self._on_demand_weights = _zipf(len(self._on_demand))
         self._live_weights = _zipf(len(self._live))
 

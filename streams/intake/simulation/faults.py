@@ -5,10 +5,12 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from schemas.registry import EVENT_TOPICS
 from streams.intake.simulation.audience import Sent
 
 Kind = Literal["valid", "broken", "duplicate"]
@@ -33,7 +35,7 @@ def spoil(sent: Iterable[Sent], seed: int, broken: float, duplicates: float) -> 
             yield heapq.heappop(again)[2]
         lot = rng.random()
         if lot < broken:
-            yield Arriving(at_ms, topic, key, rng.choice(BREAKS)(value), "broken")
+            yield Arriving(at_ms, topic, key, rng.choice(_breaks_of(topic))(value), "broken")
             continue
         yield Arriving(at_ms, topic, key, value, "valid")
         if lot < broken + duplicates:
@@ -83,11 +85,22 @@ BREAKS: tuple[Callable[[bytes], bytes | None], ...] = (
     _not_an_event,
     _without("timestamp"),
     _without("eventType"),
-    _without("userId", "sessionId"),
+    _without("userId", "sessionId", "contentId"),
     _with(eventType="teleport"),
-    _with(deviceType="fridge"),
     _with(timestamp="yesterday"),
+    _with(eventId=17),
+)
+"""Ways to break an event of any topic. Each result breaks every contract."""
+BREAKS_OF_VIEWERS: tuple[Callable[[bytes], bytes | None], ...] = (
+    *BREAKS,
+    _without("userId", "sessionId"),
+    _with(deviceType="fridge"),
     _with(seq="first"),
     _with(userId=17),
 )
-"""Ways to break an event. Each result breaks every contract."""
+"""The same of a viewer's event."""
+
+
+@cache
+def _breaks_of(topic: str) -> tuple[Callable[[bytes], bytes | None], ...]:
+    return BREAKS_OF_VIEWERS if "user_id" in EVENT_TOPICS[topic].key_fields else BREAKS

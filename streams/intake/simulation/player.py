@@ -12,15 +12,18 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from schemas.event import ViewerEvent
+from schemas.events import ads
 from schemas.events import playback as wire
 from schemas.fact import from_ms
+from streams.intake.simulation.ads import AdBreak
 from streams.intake.simulation.catalogue import MINUTE_MS, Title
 from streams.intake.simulation.ladder import AdaptiveBitrate, Rendition
 from streams.intake.simulation.network import CONNECTIONS, Network
 from streams.intake.simulation.truth import Truth
 from streams.intake.simulation.viewers import PLAYER_VERSIONS, Viewer
 
-Reported = Iterator[tuple[int, wire.PlaybackEvent]]
+Reported = Iterator[tuple[int, ViewerEvent]]
 PLAYING, WAITING, PAUSED = range(3)
 NEVER = 1 << 62
 HEARTBEAT_MS = 10_000
@@ -74,20 +77,32 @@ class Player:
         return self._position >= self._end
 
     def events(self) -> Reported:
-        """What the player reports, in order. Afterwards `truth` is complete and `now` is the end."""
+        """What the player reports, in order, and what its ads are billed by beside it.
+
+        Afterwards `truth` is complete and `now` is the end.
+        """
         yield self._event(wire.Play)
         asked = self.now
         if self._viewer.plan == "ads" and self._rng.random() < 0.6:
-            self.now += round(self._rng.uniform(150, 700))
-            yield self._event(wire.AdStart)
-            self.truth.ad_ms = 15_000 * self._rng.randint(1, 2)
-            self.now += self.truth.ad_ms
-            yield self._event(wire.AdEnd)
+            yield from self._pre_roll()
         yield from self._start(asked + self.truth.ad_ms)
         while self.truth.end_reason == "open":
             self._request()
             self._advance(self._next())
             yield from self._happen()
+
+    def _pre_roll(self) -> Reported:
+        """Ads before the content: each is told to the session, and to those who pay."""
+        pod = AdBreak(self._rng, self._ids, self._labels, self.now)
+        self.now, asked = pod.request()
+        yield self.now, asked
+        for ad in pod.ads:
+            began, event = self.now, asked
+            yield self._event(wire.AdStart)
+            for self.now, event in pod.play(ad, began):
+                yield self.now, event
+            self.truth.ad_ms += self.now - began
+            yield self._event(wire.AdError if isinstance(event, ads.Error) else wire.AdEnd)
 
     def _start(self, asked_ms: int) -> Reported:
         """From asking (moved by the time of ads) to the first frame, or not."""

@@ -42,6 +42,8 @@ LINES: dict[Device, dict[str, float]] = {
 APP_VERSIONS = {"8.4.1": 46, "8.4.0": 28, "8.3.2": 15, "8.2.0": 8, "7.9.3": 3}
 PLAYER_VERSIONS: dict[Device, str] = {"smart_tv": "tv-3.11.0", "mobile": "mobile-2.8.4", "web": "web-5.1.2"}
 PLANS = {"ads": 25, "standard": 50, "premium": 25}
+EXPERIMENT = "abr"
+"""The experiment that runs: how boldly players choose a bitrate."""
 BACK_END_SHARE = 0.03
 """Share of viewers whose back end sends play | pause | stop only, without a session."""
 
@@ -75,7 +77,7 @@ class Viewer:
             "country": self.country,
             "region": self.region,
             "app_version": self.app_version,
-            "experiments": {"abr": self.arm},
+            "experiments": {EXPERIMENT: self.arm},
         }
 
 

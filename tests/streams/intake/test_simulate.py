@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import ROOT, Settings
+from schemas.registry import EVENT_TOPICS
 from schemas.topic import Topic
 from streams.intake.simulate import arriving, run
 from streams.intake.simulation.audience import Audience
@@ -54,7 +55,7 @@ class Remembering(ToFile):
 def test_the_rate_bounds_and_the_file_has_what_was_counted(tmp_path: Path) -> None:
     clock = Clock(1_000.0)
     target = Remembering(tmp_path / "events.ndjson", clock)
-    records = list(arriving(AUDIENCE, broken=0.1, duplicates=0.1, events=2_000))
+    records = list(arriving(AUDIENCE, broken=0.1, duplicates=0.1, events=2_000, catalogue=False))
     done = run(records, target, rate=500, clock=clock, sleep=clock.sleep)
     assert done.seconds == pytest.approx(1_900 / 500)
     lines = (tmp_path / "events.ndjson").read_bytes().split(b"\n")[:-1]
@@ -67,7 +68,7 @@ def test_the_rate_bounds_and_the_file_has_what_was_counted(tmp_path: Path) -> No
 def test_live_records_leave_when_it_is_time_never_before(tmp_path: Path) -> None:
     clock = Clock((END_MS - 1_800_000) / 1000)
     target = Remembering(tmp_path / "events.ndjson", clock)
-    records = list(arriving(AUDIENCE, events=1_000))
+    records = list(arriving(AUDIENCE, events=1_000, catalogue=False))
     run(records, target, live=True, clock=clock, sleep=clock.sleep)
     for left, record in zip(target.at, records, strict=True):
         assert -1e-6 < left - record.at_ms / 1000 <= 0.051
@@ -84,32 +85,34 @@ def collector(kafka: Settings, topics: dict[str, Topic]) -> Iterator[RunningColl
 @pytest.mark.kafka
 def test_kafka_holds_what_the_command_counted(kafka: Settings, topics: dict[str, Topic], tmp_path: Path) -> None:
     summary = tmp_path / "summary.json"
-    options = "--viewers 60 --minutes 30 --seed 3 --broken 0.05 --duplicates 0.05 --events 4000 --end 2026-01-15T20:00"
+    options = "--viewers 60 --minutes 30 --seed 3 --broken 0.05 --duplicates 0.05 --events 8000 --end 2026-01-15T20:00"
     command = [sys.executable, "-m", "playlake", "simulate", *options.split(), "--summary", str(summary)]
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | kafka.to_env(), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     counts = json.loads(summary.read_text())["topics"]
-    assert sum(topic["sent"] for topic in counts.values()) == 4_000
-    for name in (PLAYBACK, UI):
+    assert sum(topic["sent"] for topic in counts.values()) == 8_000
+    assert counts.keys() >= {PLAYBACK, UI, "catalog.titles", "ads.events", "experiment.exposures"}
+    for name in counts:
         records = read_all(kafka, name)
         assert len(records) == counts[name]["sent"] == counts[name]["acknowledged"]
         broken = sum(not _is_valid(topics[name], value) for *_, value in records)
-        assert broken == counts[name]["broken"] > 0
+        assert broken == counts[name]["broken"]
         copies = Counter(value for *_, value in records if _is_valid(topics[name], value))
-        assert sum(copies.values()) - len(copies) == counts[name]["duplicates"] > 0
+        assert sum(copies.values()) - len(copies) == counts[name]["duplicates"]
         assert all(key for _, _, key, _ in records)
+        assert counts[name]["broken"] > 0 < counts[name]["duplicates"] or counts[name]["sent"] < 200
 
 
 @pytest.mark.kafka
 def test_the_same_run_through_the_collector(collector: RunningCollector, kafka: Settings) -> None:
-    records = list(arriving(AUDIENCE, broken=0.05, duplicates=0.05, events=3_000))
+    records = list(arriving(AUDIENCE, broken=0.05, duplicates=0.05, events=5_000))
     done = run(records, ToCollector(kafka))
     assert (done.acknowledged + done.rejected) == done.sent
     assert done.rejected == done.broken
     sent = Counter((record.topic, record.value) for record in records if record.kind != "broken")
-    assert Counter((topic, value) for topic in (PLAYBACK, UI) for *_, value in read_all(kafka, topic)) == sent
+    assert Counter((topic, value) for topic in EVENT_TOPICS for *_, value in read_all(kafka, topic)) == sent
     assert len(letters(kafka)) == done.broken.total()
 
 
@@ -135,7 +138,7 @@ def test_a_collector_that_is_killed_loses_nothing_that_was_acknowledged(
     done = run(killing(), target)  # type: ignore[arg-type]
     try:
         assert done.acknowledged == done.sent
-        there = {value for topic in (PLAYBACK, UI) for *_, value in read_all(kafka, topic)}
+        there = {value for topic in EVENT_TOPICS for *_, value in read_all(kafka, topic)}
         assert there == {record.value for record in records}
         assert read_all(kafka, LETTERS) == []
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -72,8 +73,12 @@ def test_the_fold_of_the_events_finds_what_the_players_went_through(everything: 
 def test_everything_that_can_happen_happens(everything: tuple[list[Sent], list[Truth]]) -> None:
     sent, truths = everything
     kinds = Counter(EVENT_TOPICS[event.topic].decode(event.value).event_type for event in sent)
-    silent = {"ad_error", "sign_up", "plan_change", "cancellation"}
-    assert set(kinds) == {kind for topic in EVENT_TOPICS.values() for kind in topic.rank} - silent
+    announced = Counter(EVENT_TOPICS[event.topic].decode(event.value).event_type for event in audience().catalogue())
+    # Too rare for so few viewers.
+    rare = {"ad_error", "skip", "purchase", "game_error", "sign_up", "plan_change", "cancellation"}
+    known = {kind for topic in EVENT_TOPICS.values() for kind in topic.rank}
+    assert known - rare <= set(kinds | announced) <= known
+    assert kinds["impression"] > kinds["click"] > kinds["search"] > kinds["rating"] > 0
     assert {truth.end_reason for truth in truths} >= {"stop", "exit_before_start"}
     assert any(truth.stall_ms for truth in truths)
     startups = sorted(truth.startup_ms for truth in truths if truth.startup_ms is not None)
@@ -85,6 +90,95 @@ def test_everything_that_can_happen_happens(everything: tuple[list[Sent], list[T
     assert max(plays.values()) >= 3, "and the head is high"
     bitrates = {EVENT_TOPICS[e.topic].decode(e.value).bitrate_kbps for e in sent if e.topic == PLAYBACK.name}
     assert max(b for b in bitrates if b) == 16_000
+
+
+def by_topic(sent: list[Sent], topic: str) -> list[tuple[int, Any]]:
+    return [(event.at_ms, EVENT_TOPICS[topic].decode(event.value)) for event in sent if event.topic == topic]
+
+
+@pytest.fixture(scope="module")
+def many() -> tuple[list[Sent], list[Truth]]:
+    truths: list[Truth] = []
+    return list(audience(500).events(truths, to_the_end=True)), truths
+
+
+def test_what_is_billed_of_ads_is_what_the_session_waited_for(many: tuple[list[Sent], list[Truth]]) -> None:
+    sent, truths = many
+    ads: dict[str, list[tuple[int, Any]]] = defaultdict(list)
+    for at_ms, event in by_topic(sent, "ads.events"):
+        ads[event.session_id].append((at_ms, event))
+    kinds = Counter(event.event_type for events in ads.values() for _, event in events)
+    assert set(kinds) == set(EVENT_TOPICS["ads.events"].rank), "all of it happens among so many"
+    billed = {session_id: _played_ms(events) for session_id, events in ads.items()}
+    for truth in truths:
+        failed = sum(event.event_type == "error" for _, event in ads.get(truth.session_id, ()))
+        waited = truth.ad_ms - billed.get(truth.session_id, 0)
+        assert (waited == 0) if not failed else (0 < waited <= 3_000 * failed), truth
+    playback = Counter(event.event_type for _, event in by_topic(sent, PLAYBACK.name))
+    assert playback["ad_error"] == kinds["error"]
+    assert playback["ad_end"] == kinds["complete"] + kinds["skip"]
+
+
+def _played_ms(events: list[tuple[int, Any]]) -> int:
+    """Of one break: each ad that was shown has its quartiles and one end; how long they ran, ms."""
+    [request] = [event for _, event in events if event.event_type == "request"]
+    assert {event.ad_request_id for _, event in events} == {request.ad_request_id}
+    shown = [(at_ms, event) for at_ms, event in events if event.event_type == "impression"]
+    ended = [(at_ms, event) for at_ms, event in events if event.event_type in ("complete", "skip")]
+    assert len(ended) + sum(event.event_type == "error" for _, event in events) == request.ad_count
+    for (at_ms, impression), (end_ms, end) in zip(shown, ended, strict=True):
+        assert (impression.ad_id, end_ms - at_ms) == (end.ad_id, end.position_ms)
+        passed = [e.quartile for at, e in events if e.event_type == "quartile" and at_ms <= at < end_ms]
+        assert passed == ["first_quartile", "midpoint", "third_quartile"][: len(passed)]
+        assert len(passed) == 3 or end.event_type == "skip"
+    return sum(end.position_ms for _, end in ended)
+
+
+def test_each_session_begins_with_an_exposure_to_the_arm_that_its_events_name(
+    many: tuple[list[Sent], list[Truth]],
+) -> None:
+    sent, truths = many
+    plays = {e.session_id: (at, e) for at, e in by_topic(sent, PLAYBACK.name) if e.event_type == "play"}
+    exposures = by_topic(sent, "experiment.exposures")
+    assert sorted(event.session_id for _, event in exposures) == sorted(truth.session_id for truth in truths)
+    for at_ms, event in exposures:
+        began_ms, play = plays[event.session_id]
+        assert at_ms == began_ms
+        assert play.experiments == {event.experiment: event.arm} == event.experiments
+    assert len({(event.user_id, event.arm) for _, event in exposures}) == len({e.user_id for _, e in exposures})
+
+
+def test_a_game_is_started_played_and_left(many: tuple[list[Sent], list[Truth]]) -> None:
+    games: dict[str, list[Any]] = defaultdict(list)
+    for _, event in by_topic(many[0], "game.events"):
+        games[event.session_id].append(event)
+    assert len(games) > 5
+    for events in games.values():
+        kinds = [event.event_type for event in events]
+        assert (kinds[0], kinds[-1] in ("game_end", "game_error")) == ("game_start", True)
+        beats = [event for event in events if event.event_type == "game_heartbeat"]
+        assert all((event.round_trip_ms is None) == (event.delivery == "native") for event in beats)
+        if kinds[-1] == "game_end":
+            assert beats and events[-1].played_ms == 30_000 * len(beats)
+
+
+def test_every_title_that_is_watched_was_announced_and_is_still_there(many: tuple[list[Sent], list[Truth]]) -> None:
+    sent, truths = many
+    catalogue = list(audience().catalogue())
+    assert catalogue == list(audience().catalogue())
+    assert all(before.at_ms <= after.at_ms for before, after in pairwise(catalogue))
+    state = {event.content_id: event for _, event in by_topic(catalogue, "catalog.titles")}
+    titles = {name for name, event in state.items() if event.event_type == "title_upsert"}
+    gone = state.keys() - titles
+    changed = len(catalogue) - len(state) - len(gone)
+    assert len(titles) > 2_500 and len(gone) == 6 and 5 < changed < 100
+    mentioned = {getattr(EVENT_TOPICS[e.topic].decode(e.value), "content_id", None) for e in sent}
+    assert mentioned - {None} <= titles
+    assert {event.game_id for _, event in by_topic(sent, "game.events")} <= titles
+    episodes = [event for event in state.values() if event.event_type == "title_upsert" and event.parent_id]
+    assert episodes and all(state[event.parent_id].kind == "series" for event in episodes)
+    for truth in truths:
+        assert (state[truth.content_id].duration_ms is None) == truth.content_id.startswith("live-")
 
 
 def test_same_seed_and_window_same_bytes_and_ids_that_no_other_run_has() -> None:
@@ -104,7 +198,7 @@ def test_same_seed_and_window_same_bytes_and_ids_that_no_other_run_has() -> None
 
 
 def test_faults_are_as_many_as_said_and_every_broken_record_breaks_every_contract() -> None:
-    sent = list(audience(60).events())
+    sent = sorted([*audience(60).events(), *audience().catalogue()], key=lambda one: one.at_ms)
     arriving = list(spoil(sent, 7, broken=0.1, duplicates=0.05))
     assert arriving == list(spoil(sent, 7, broken=0.1, duplicates=0.05))
     kinds = Counter(record.kind for record in arriving)
