@@ -1,4 +1,4 @@
-"""The HTTP collector: events in by `POST /v1/events`, answered when Kafka has them (acks=all).
+"""The HTTP collector: events in by `POST /v1/events`, answered when Kafka (acks=all) or the fsynced spool has them.
 
     curl -X POST localhost:8700/v1/events -d '[{"userId":"user123","contentId":"title456","eventType":"play", ...}]'
 
@@ -7,7 +7,7 @@ byte for byte (`?topic=` says it where two topics know the name); one that break
 
     200  a verdict per event, in the body's order; with `Prefer: return=minimal` only those that were not accepted
     400  nothing in the body can be read; 404 unknown ?topic=; 413 too large; 415 unknown encoding: nothing was taken
-    503  the broker did not acknowledge the events whose status is `unknown`: send those again, after Retry-After
+    503  Kafka is away and the spool full: send the events whose status is `unknown` again, after Retry-After
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
 from schemas.topic import EventTopic
 from streams.intake.acknowledged import AcknowledgedProducer
 from streams.intake.bodies import split, unpack
+from streams.intake.durable import DurableProducer
 from streams.intake.routing import Router
+from streams.intake.spool import Spool
 from streams.intake.verdicts import Answer, take
 
 if TYPE_CHECKING:
@@ -82,8 +84,9 @@ class Metrics:
 class Collector:
     """The endpoints, around one producer."""
 
-    def __init__(self, settings: Settings, producer: AcknowledgedProducer) -> None:
+    def __init__(self, settings: Settings, kafka: AcknowledgedProducer, producer: DurableProducer) -> None:
         self._settings = settings
+        self._kafka = kafka
         self._producer = producer
         self._router = Router()
         self._metrics = Metrics()
@@ -136,7 +139,7 @@ class Collector:
         from confluent_kafka import KafkaException
 
         try:
-            known = await asyncio.to_thread(self._producer.topics, PROBE_S)
+            known = await asyncio.to_thread(self._kafka.topics, PROBE_S)
         except KafkaException as error:
             return _json(503, {"ready": False, "detail": f"no broker at {self._settings.bootstrap}: {error.args[0]}"})
         missing = sorted({*EVENT_TOPICS, DEAD_LETTER_TOPIC.name} - known)
@@ -211,15 +214,17 @@ async def serve(settings: Settings) -> int:
             failed.set()
         server.should_exit = True
 
-    producer = AcknowledgedProducer(producer_config(settings, _tuning(settings)), on_fatal)
+    kafka = AcknowledgedProducer(producer_config(settings, _tuning(settings)), on_fatal)
+    spool = Spool(settings.collector_spool, settings.collector_spool_bytes)
+    producer = DurableProducer(kafka, spool, settings.collector_spool_after_s, on_fatal)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        left = await asyncio.to_thread(producer.close, FLUSH_S)
+        left = await producer.close(FLUSH_S)
         log.info("stopped", extra={"unacknowledged": left})
 
-    app = Collector(settings, producer).app(lifespan)
+    app = Collector(settings, kafka, producer).app(lifespan)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -238,10 +243,11 @@ async def serve(settings: Settings) -> int:
 
 def _tuning(settings: Settings) -> dict[str, Any]:
     return {
-        "message.timeout.ms": round(settings.collector_ack_timeout_s * 1000),
+        # What librdkafka was given it keeps trying to deliver: the spool's copy waits for it.
+        "message.timeout.ms": 0,
         # Base64 and a few words around the largest event that is let in.
         "message.max.bytes": 2 * settings.collector_max_event_bytes + 10_000,
-        "queue.buffering.max.kbytes": 2 * IN_FLIGHT_BODIES * settings.collector_max_body_bytes // 1024,
+        "queue.buffering.max.kbytes": 4 * settings.collector_max_body_bytes // 1024,
         "queue.buffering.max.messages": 1_000_000,
         # A broker that is back is found soon.
         "reconnect.backoff.max.ms": 1000,

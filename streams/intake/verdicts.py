@@ -25,7 +25,9 @@ Send = Callable[[Sequence[Record]], Awaitable[list[Receipt]]]
 
 
 class Verdict(msgspec.Struct, omit_defaults=True):
-    """What became of one record. An accepted one has its position, a rejected one the reason and the failing field."""
+    """What became of one record. A rejected one has the reason and the failing field, an accepted one its position,
+    unless it is in the collector's spool, on its way to Kafka.
+    """
 
     index: int
     status: Status
@@ -66,7 +68,7 @@ async def take(
         if receipt.error is not None:
             verdict.status, verdict.detail = "unknown", f"not acknowledged: {receipt.error}"
             verdict.reason = verdict.field = None
-        elif verdict.status == "accepted":
+        elif verdict.status == "accepted" and receipt.offset >= 0:
             verdict.partition, verdict.offset = receipt.partition, receipt.offset
     count = Counter(verdict.status for verdict in verdicts)
     return Answer(count["accepted"], count["rejected"], count["unknown"], verdicts)
