@@ -95,10 +95,10 @@ class AcknowledgedProducer:
     def produce(self, records: Sequence[Record]) -> Delivery:
         """Hand the records to librdkafka, which keeps trying for as long as `config` says."""
         delivery = Delivery(len(records), self._loop.create_future())
-        for index, record in enumerate(records):
-            topic, key, value = record
+        produce, report = self._producer.produce, self._report
+        for index, (topic, key, value) in enumerate(records):
             try:
-                self._producer.produce(topic, value, key, on_delivery=partial(self._report, delivery, index))
+                produce(topic, value, key, on_delivery=partial(report, delivery, index))
             except BufferError:
                 delivery.settle(index, Receipt(error="the collector's queue to Kafka is full"))
             except self._error as error:

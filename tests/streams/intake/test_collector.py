@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+import zstandard
 
 from infra import topics as kafka_topics
 from infra.kafka import consumer_config
@@ -98,25 +100,36 @@ def read_all(settings: Settings, topic: str) -> list[tuple[int, int, bytes | Non
     return sorted(found, key=lambda record: record[:2])
 
 
+ADDED = re.compile(rb'(,"eventId":"[0-9a-f]{32}")?(,"client":\{[^}]*\})?,"receivedAt":"[^"]+Z"\}$')
+
+
+def as_sent(value: bytes | None) -> bytes:
+    """A record without what the collector has put behind the client's own fields."""
+    sent, found = ADDED.subn(b"}", value or b"")
+    assert found
+    return sent
+
+
 def letters(settings: Settings) -> list[dict[str, Any]]:
     return [json.loads(value or b"") for *_, value in read_all(settings, LETTERS)]
 
 
-@pytest.mark.parametrize("form", ["array", "ndjson", "gzip"])
-def test_valid_events_are_in_kafka_byte_for_byte_where_the_answer_says(
+@pytest.mark.parametrize("form", ["array", "ndjson", "gzip", "zstd"])
+def test_valid_events_are_in_kafka_as_they_were_sent_where_the_answer_says(
     collector: RunningCollector, kafka: Settings, form: str
 ) -> None:
     events = [SEED, CLICK, SEED.replace(b"play", b"stop")]
     body = b"[" + b" ,\n".join(events) + b"]" if form == "array" else b"\n".join(events)
-    if form == "gzip":
-        answer = collector.post(gzip.compress(body), **{"content-encoding": "gzip"})
+    packers = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}
+    if pack := packers.get(form):
+        answer = collector.post(pack(body), **{"content-encoding": form})
     else:
         answer = collector.post(body)
     assert answer.status_code == 200, answer.text
     said = answer.json()
-    assert (said["accepted"], said["rejected"], said["unknown"]) == (3, 0, 0)
+    assert (said["accepted"], said["duplicate"], said["rejected"], said["unknown"]) == (3, 0, 0, 0)
     assert [v["topic"] for v in said["events"]] == [PLAYBACK, UI, PLAYBACK]
-    there = {(topic, p, o): (k, v) for topic in (PLAYBACK, UI) for p, o, k, v in read_all(kafka, topic)}
+    there = {(topic, p, o): (k, as_sent(v)) for topic in (PLAYBACK, UI) for p, o, k, v in read_all(kafka, topic)}
     assert there == {
         (v["topic"], v["partition"], v["offset"]): (b"user123", events[v["index"]]) for v in said["events"]
     }
@@ -124,7 +137,9 @@ def test_valid_events_are_in_kafka_byte_for_byte_where_the_answer_says(
 
 def test_the_smallest_event_alone_is_enough(collector: RunningCollector, kafka: Settings) -> None:
     assert collector.post(SEED).json()["accepted"] == 1
-    assert [value for *_, value in read_all(kafka, PLAYBACK)] == [SEED]
+    ((*_, value),) = read_all(kafka, PLAYBACK)
+    assert as_sent(value) == SEED
+    assert json.loads(value or b"").keys() - json.loads(SEED).keys() <= {"eventId", "receivedAt", "client"}
 
 
 def test_a_partly_bad_batch_gets_a_verdict_per_event_and_loses_nothing(
@@ -156,16 +171,18 @@ def test_a_partly_bad_batch_gets_a_verdict_per_event_and_loses_nothing(
     assert (kept[0]["reason"], kept[0]["field"]) == ("invalid_field", "deviceType")
     assert huge.startswith(base64.b64decode(kept[-1]["value"])) and kept[-1]["size"] == len(huge)
     minimal = collector.post(b"\n".join(lines), prefer="return=minimal").json()
+    assert (minimal["accepted"], minimal["duplicate"]) == (0, 2), "what was acknowledged before is known"
     assert [v["index"] for v in minimal["events"]] == [1, 2, 3, 5, 6, 7]
 
 
 def test_only_a_body_without_anything_to_read_is_a_client_error(collector: RunningCollector, kafka: Settings) -> None:
+    unreadable = [b"", b"userId=1", b"[" + SEED]
     for body, status, reason in (
         (b"", 400, "not_json"),
         (b"userId=1", 400, "not_json"),
         (b"[" + SEED, 400, "not_json"),
         (b" " * (kafka.collector_max_body_bytes + 1), 413, "too_large"),
-        (b"[" + b"0," * kafka.collector_max_events + b"0]", 413, "too_large"),
+        (b"[" + b"0," * kafka.collector_max_events + b"0]", 413, "too_many"),
         (gzip.compress(b" " * (kafka.collector_max_body_bytes + 1)), 413, "too_large"),
     ):
         encoding = {"content-encoding": "gzip"} if body.startswith(b"\x1f\x8b") else {}
@@ -175,14 +192,17 @@ def test_only_a_body_without_anything_to_read_is_a_client_error(collector: Runni
     assert collector.post(SEED, "?topic=user.playback.event").status_code == 404
     assert collector.post(b"[3]").json()["events"][0]["reason"] == "invalid_field"
     assert collector.post(CLICK, f"?topic={PLAYBACK}").json()["events"][0]["reason"] == "unknown_event_type"
-    assert collector.post(b"[]").json() == {"accepted": 0, "rejected": 0, "unknown": 0, "events": []}
+    nothing = {"accepted": 0, "duplicate": 0, "rejected": 0, "unknown": 0, "events": []}
+    assert collector.post(b"[]").json() == nothing
     assert read_all(kafka, PLAYBACK) == []
+    kept = [base64.b64decode(letter.get("value", "")) for letter in letters(kafka)]
+    assert kept == [*unreadable, b"3", CLICK], "what can't be read is kept, what is refused is not"
 
 
 def test_a_web_page_may_send_and_the_metrics_count(collector: RunningCollector) -> None:
     preflight = httpx.options(f"{collector.url}/v1/events", headers={"origin": "https://tv.example"})
     assert preflight.status_code == 204
-    assert preflight.headers["access-control-allow-methods"] == "POST"
+    assert preflight.headers["access-control-allow-methods"] == "GET, POST"
     answer = collector.post(b"\n".join([SEED, BAD_DEVICE]), **{"content-type": "text/plain;charset=UTF-8"})
     assert answer.headers["access-control-allow-origin"] == "*"
     page = httpx.get(f"{collector.url}/metrics").text
@@ -194,12 +214,10 @@ def test_many_clients_at_once_are_all_in_kafka(collector: RunningCollector, kafk
     from concurrent.futures import ThreadPoolExecutor
 
     def client(number: int) -> int:
-        lines = [SEED.replace(b"user123", b"user%d-%d" % (number, i)) for i in range(200)]
+        users = [SEED.replace(b"user123", b"user%d-%d" % (number, i)) for i in range(200)]
+        bodies = [b"\n".join(users).replace(b"title456", b"title%d" % i) for i in range(5)]
         with httpx.Client(timeout=30) as session:
-            return sum(
-                session.post(f"{collector.url}/v1/events", content=b"\n".join(lines)).json()["accepted"]
-                for _ in range(5)
-            )
+            return sum(session.post(f"{collector.url}/v1/events", content=body).json()["accepted"] for body in bodies)
 
     with ThreadPoolExecutor(8) as pool:
         accepted = sum(pool.map(client, range(8)))
@@ -251,8 +269,8 @@ def test_what_was_promised_while_the_broker_was_dead_is_in_kafka_though_the_coll
         collector = RunningCollector(settings)
         collector.wait_listening()
         assert collector.post(b"\n".join(events[50:])).json()["accepted"] == 25
-        filler = [SEED[:-1] + b',"eventId":"f%d"}' % i for i in range(100)]
-        answers = [collector.post(b"\n".join(filler)) for _ in range(20)]
+        fillers = [b"\n".join(SEED[:-1] + b',"eventId":"f%d-%d"}' % (n, i) for i in range(100)) for n in range(20)]
+        answers = [collector.post(filler) for filler in fillers]
         assert {answer.status_code for answer in answers} == {200, 503}
         assert answers[-1].status_code == 503
         assert int(answers[-1].headers["retry-after"]) >= 1
@@ -267,7 +285,7 @@ def test_what_was_promised_while_the_broker_was_dead_is_in_kafka_though_the_coll
                 break
             time.sleep(0.1)
         assert len(records) == wanted
-        assert [value for value in records if b'"eventId":"e' in value] == sorted(events, key=events.index)
+        assert [as_sent(value) for value in records if b'"eventId":"e' in value] == events
         assert [letter["field"] for letter in letters(settings)] == ["deviceType"]
         assert collector.post(SEED).json()["events"][0]["offset"] >= 0, "straight to Kafka again"
         assert collector.stop() == 0
