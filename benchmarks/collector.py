@@ -3,7 +3,8 @@
     python benchmarks/collector.py [--runs 5] [--seconds 4] [--connections 32] [--batch 50]
 
 A real broker (acks=all), the collector on core 0, broker and client on core 1, all of them this run's own, in a
-temporary folder. Requests are made before the clock starts; every event has an id of its own, and the fields of an SDK's. Full speed: each connection sends its next request when the answer is there. Half speed: requests leave at fixed times,
+temporary folder. Requests are made before the clock starts; every event has an id of its own and an SDK's fields.
+Full speed: each connection sends its next request when the answer is there. Half speed: requests leave at fixed times,
 and an answer's time counts from when its request was due. Prints the median of the runs, and the machine.
 """
 

@@ -50,7 +50,7 @@ class ContractError(PlaylakeError):
 class RequestRefused(PlaylakeError):
     """Nothing of a request is taken.
 
-    reason: a stable code (`schemas/reasons.py` has them all, with the status of the answer).
+    reason: a stable code (`schemas/refusals.py` has them all, with the status of the answer).
     retry_after_s: when the same request may be taken; None: never, or nobody knows.
     """
 

@@ -36,8 +36,9 @@ class Additions:
         if not event_id:
             event_id = identity(raw, event)
             added = b',"eventId":' + msgspec.json.encode(event_id)
-        if self._country and not event.country:
+        # An event that is of no viewer says nothing of where and with what somebody watched.
+        if self._country and getattr(event, "country", "") is None:
             added += self._country
-        if self._client and b'"client"' not in raw:
+        if self._client and hasattr(event, "device_type") and b'"client"' not in raw:
             added += self._client
         return raw[:-1] + added + self._received, event_id

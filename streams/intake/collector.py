@@ -9,7 +9,7 @@ the topic that its eventType names (`?topic=` says it where two topics know the 
 
     200  a verdict per event, in the body's order; with `Prefer: return=minimal` only those that were not accepted
     400  nothing in the body can be read: it is kept as one dead letter, as it came
-    4xx  nothing is taken (`schemas/reasons.py`, REFUSALS); 429 after Retry-After again
+    4xx  nothing is taken (`schemas/refusals.py`); 429 after Retry-After again
     503  Kafka is away and the spool full: send the events whose status is `unknown` again, after Retry-After
 
 All of it as OpenAPI: `/openapi.json`.
@@ -40,7 +40,7 @@ from infra import log as logs
 from infra.errors import ContractError, RequestRefused, SettingsError
 from infra.kafka import producer_config
 from infra.settings import Settings
-from schemas.reasons import REFUSALS
+from schemas.refusals import REFUSALS
 from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
 from schemas.topic import EventTopic
 from streams.intake.acknowledged import AcknowledgedProducer
@@ -81,7 +81,7 @@ def way_in(name: str) -> Callable[[Handler], Handler]:
             except RequestRefused as refused:
                 self.metrics.refused(refused.reason)
                 wrong = {"error": refused.reason, "detail": refused.detail}
-                response = _json(REFUSALS[refused.reason], wrong, _retry(refused.retry_after_s))
+                response = _json(REFUSALS[refused.reason][0], wrong, _retry(refused.retry_after_s))
             except ClientDisconnect:
                 self.metrics.refused("gone")
                 response = Response(status_code=400)

@@ -9,22 +9,15 @@ import msgspec
 from infra.settings import Settings
 from schemas.derive import json_schema
 from schemas.examples import smallest
-from schemas.reasons import REASONS, REFUSALS
+from schemas.refusals import REASONS, REFUSALS
 from schemas.registry import EVENT_TOPICS, PLAYBACK
 from schemas.topic import EventTopic
 from streams.intake.verdicts import Answer
 
-TEXT = {
-    400: "Nothing in the body can be read; it is kept as one dead letter.",
-    401: "No write key, or none that is known.",
-    403: "Pages of this origin may not send here.",
-    404: "`topic` names none.",
-    408: "The body took too long to come.",
-    413: "The body is larger, or has more events, than the collector takes.",
-    415: "A Content-Encoding that the collector does not know.",
-    429: "Too many events of this key or client network.",
-    503: "What is `unknown` could not be kept: send it again. Without verdicts: nothing was taken.",
-}
+TEXT: dict[int, str] = {400: "Nothing in the body can be read; it is kept as one dead letter."}
+for _status, _meaning in REFUSALS.values():
+    TEXT[_status] = "; or ".join(filter(None, (TEXT.get(_status), _meaning)))
+TEXT[503] += "; or Kafka is away and the spool is full: send what is `unknown` again"
 IN_BODY = {400, 408, 413, 415}
 """Statuses that a request without a body never gets."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Union
 
 import msgspec
 
@@ -35,14 +34,6 @@ class Router:
     def __init__(self, topics: Mapping[str, EventTopic] = EVENT_TOPICS) -> None:
         self.topics = topics
         self._by_event_type = _by_event_type(topics)
-        self._topic_of_class = {
-            event: topic
-            for topic in topics.values()
-            for event in topic.events
-            if self._by_event_type[str(event.__struct_config__.tag)] == (topic,)
-        }
-        # One pass for all events that one topic alone knows.
-        self._any = msgspec.json.Decoder(Union[tuple(self._topic_of_class)])  # noqa: UP007 - of a runtime tuple
 
     def route(self, raw: bytes, topic: EventTopic | None = None) -> tuple[EventTopic, Event]:
         """The record's topic and the event in it. `topic` is the one the client named, if it did.
@@ -50,14 +41,7 @@ class Router:
         Raises ContractError, also when two topics know the event type and the client named neither.
         """
         if topic is None:
-            try:
-                event: Event = decode(raw, self._any)
-            except ContractError as error:
-                if error.reason != "unknown_event_type":
-                    raise
-                topic = self._topic_of(decode(raw, _TAG).event_type)
-            else:
-                return self._topic_of_class[type(event)], event
+            topic = self._topic_of(decode(raw, _TAG).event_type)
         return topic, topic.decode(raw)
 
     def _topic_of(self, event_type: str) -> EventTopic:
