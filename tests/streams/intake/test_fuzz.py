@@ -157,8 +157,8 @@ def check_post(world: World, data: st.DataObject) -> None:
     sent, encoding, is_true = data.draw(packed(body))
     headers = data.draw(HEADERS) + ([(b"content-encoding", encoding)] if encoding else [])
     kafka = world.kafka
-    kafka.full = data.draw(st.integers(0, 9)) == 0
-    kafka.refuses = b'"seq":1' if data.draw(st.integers(0, 9)) == 0 else None
+    kafka.full = data.draw(st.integers(0, 9)) == 7
+    kafka.refuses = b'"seq":1' if data.draw(st.integers(0, 9)) == 7 else None
     kafka.records.clear()
     answer = world.post(sent, headers, data.draw(QUERIES), data.draw(PEERS), data.draw(st.sampled_from([7, 65_536])))
 
