@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
@@ -46,12 +46,6 @@ class Receipt(NamedTuple):
     def may_be_sent_again(self) -> bool:
         """Whether nobody has it, and that may change."""
         return self.error is not None and not self.is_refused
-
-
-class Sender(Protocol):
-    """Whoever takes records: Kafka alone, or with a spool behind it (`streams.intake.durable.DurableProducer`)."""
-
-    async def send(self, records: Sequence[Record]) -> list[Receipt]: ...
 
 
 class Delivery:

@@ -104,6 +104,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return (address.ipv4_mapped or address) if address.version == 6 else address
 
 
+@lru_cache(10_000)
 def _cut(address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> str:
     if address is None:
         return UNKNOWN

@@ -102,7 +102,7 @@ class Collector:
         self._settings = settings
         self._kafka = kafka
         self._producer = producer
-        self._judge = Judge(settings, producer)
+        self._judge = Judge(settings, producer.send)
         self._openapi = msgspec.json.encode(document(settings))
         self.gate = Gate(settings)
         self.metrics = Metrics(producer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
@@ -20,12 +20,14 @@ from infra.settings import Settings
 from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
 from schemas.topic import EventTopic
 from streams.dead_letters import DeadLetter
-from streams.intake.acknowledged import Receipt, Record, Sender
+from streams.intake.acknowledged import Receipt, Record
 from streams.intake.additions import Additions
 from streams.intake.bodies import is_deeper
 from streams.intake.recent import RecentIds
 from streams.intake.routing import Router
 
+Send = Callable[[Sequence[Record]], Awaitable[list[Receipt]]]
+"""Keeps records, e.g. `DurableProducer.send`."""
 Status = Literal["accepted", "duplicate", "rejected", "unknown"]
 SLICE = 250
 """So many records are judged before other requests get their turn: about 3 ms."""
@@ -76,12 +78,12 @@ class Sent(NamedTuple):
 class Judge:
     """Judges records, sends them, and answers for each."""
 
-    def __init__(self, settings: Settings, sender: Sender) -> None:
+    def __init__(self, settings: Settings, send: Send) -> None:
         self._max_bytes = settings.collector_max_event_bytes
         self._max_depth = settings.collector_max_depth
         self._router = Router(EVENT_TOPICS)
         self._recent = RecentIds(settings.collector_remembered_ids)
-        self._sender = sender
+        self._keep = send
 
     async def take(self, records: Sequence[bytes], origin: Origin) -> Answer:
         """Judge, send, and wait until all is kept."""
@@ -117,7 +119,7 @@ class Judge:
 
     async def keep_unreadable(self, body: bytes, error: ContractError, topic: EventTopic | None) -> Receipt:
         """A body in which nothing can be read, as one dead letter: a page that is closing never sees the answer."""
-        (receipt,) = await self._sender.send([self._letter(body, error, topic)])
+        (receipt,) = await self._keep([self._letter(body, error, topic)])
         return receipt
 
     def _judge(self, raw: bytes, origin: Origin) -> tuple[str, Record, int]:
@@ -136,7 +138,7 @@ class Judge:
         return topic.name, Record(topic.name, event.key.encode(), value), hash((topic.name, event_id))
 
     async def _send(self, sent: Sequence[Sent], origin: Origin) -> None:
-        receipts = await self._sender.send([one.record for one in sent])
+        receipts = await self._keep([one.record for one in sent])
         refused: list[Sent] = []
         for one, receipt in zip(sent, receipts, strict=True):
             if receipt.is_refused and one.key:

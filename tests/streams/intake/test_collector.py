@@ -269,6 +269,9 @@ def test_what_was_promised_while_the_broker_was_dead_is_in_kafka_though_the_coll
         collector = RunningCollector(settings)
         collector.wait_listening()
         assert collector.post(b"\n".join(events[50:])).json()["accepted"] == 25
+        assert collector.stop() == 0, "SIGTERM: what was promised stays in the spool"
+        collector = RunningCollector(settings)
+        collector.wait_listening()
         fillers = [b"\n".join(SEED[:-1] + b',"eventId":"f%d-%d"}' % (n, i) for i in range(100)) for n in range(20)]
         answers = [collector.post(filler) for filler in fillers]
         assert {answer.status_code for answer in answers} == {200, 503}
