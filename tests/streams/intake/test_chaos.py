@@ -98,7 +98,7 @@ def test_every_acknowledged_event_is_in_kafka(tmp_path: Path) -> None:
         for thread in threads:
             thread.join(60)
         assert not any(thread.is_alive() for thread in threads)
-        wait_drained(collector)
+        collector.wait_drained()
         found = Counter((value or b"").partition(b'"eventId":"')[2].partition(b'"')[0] for *_, value in
                         read_all(settings, PLAYBACK))  # fmt: skip
         missing = ledger.kept - found.keys()
@@ -113,11 +113,3 @@ def test_every_acknowledged_event_is_in_kafka(tmp_path: Path) -> None:
         ledger.stopping.set()
         collector.stop()
         broker.stop()
-
-
-def wait_drained(collector: RunningCollector) -> None:
-    for _ in range(600):
-        if httpx.get(f"{collector.url}/healthz", timeout=5).json().get("spooling") is False:
-            return
-        time.sleep(0.1)
-    raise AssertionError(collector.log.read_text()[-3000:])

@@ -63,6 +63,14 @@ class RunningCollector:
                 time.sleep(0.05)
         raise AssertionError(self.log.read_text())
 
+    def wait_drained(self) -> None:
+        """Until Kafka has what the spool had."""
+        for _ in range(600):
+            if httpx.get(f"{self.url}/healthz", timeout=10).json().get("spooling") is False:
+                return
+            time.sleep(0.1)
+        raise AssertionError(self.log.read_text()[-3000:])
+
     def post(self, body: bytes, query: str = "", **headers: str) -> httpx.Response:
         return httpx.post(f"{self.url}/v1/events{query}", content=body, headers=headers, timeout=30)
 
@@ -282,11 +290,8 @@ def test_what_was_promised_while_the_broker_was_dead_is_in_kafka_though_the_coll
 
         broker = RunningBroker(settings)
         wanted = 75 + sum(answer.json()["accepted"] for answer in answers)
-        for _ in range(300):
-            records = [value or b"" for *_, value in read_all(settings, PLAYBACK)]
-            if len(records) >= wanted:
-                break
-            time.sleep(0.1)
+        collector.wait_drained()
+        records = [value or b"" for *_, value in read_all(settings, PLAYBACK)]
         assert len(records) == wanted
         assert [as_sent(value) for value in records if b'"eventId":"e' in value] == events
         assert [letter["field"] for letter in letters(settings)] == ["deviceType"]
