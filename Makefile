@@ -7,7 +7,7 @@ SETUP := $(PYTHON) -m infra.bootstrap
 # Most tests wait more than they work. The longest files come first by name, so their order is kept.
 TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up down status logs test test-fast test-long chaos check format contracts lock clean
+.PHONY: help setup demo up down status logs test test-fast test-long fuzz chaos check format contracts lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ test-long: ## the tests that take minutes each: the whole platform under its sup
 test-fast: ## the tests that need no broker, Spark, Airflow or browser (seconds)
 	@$(SETUP) --dev
 	@$(BIN)/pytest -m "not (kafka or spark or airflow or browser or e2e or setup or chaos or long)"
+
+fuzz: ## random requests to the collector for ten minutes
+	@$(SETUP) --dev
+	@$(BIN)/pytest -s -m long tests/streams/intake/test_fuzz.py
 
 chaos: ## the long tests that kill and break things
 	@$(SETUP) --dev

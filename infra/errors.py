@@ -5,6 +5,7 @@ PlaylakeError
 ├── SetupError        a download, an environment or a program that is needed is not there
 ├── ProcessError      a process of the platform does not start, stay up or stop
 ├── ContractError     a record breaks its contract (becomes a dead letter)
+├── RequestRefused    a request to the collector of which nothing is taken
 ├── PositionRefused   a source is not the one whose positions are stored; going on would lose or double
 ├── LakeDamaged       a Delta log that can't be trusted
 ├── StageRefused      what is staged was not audited, or its target has moved since
@@ -44,6 +45,20 @@ class ContractError(PlaylakeError):
         self.reason = reason
         self.detail = detail
         self.field = field
+
+
+class RequestRefused(PlaylakeError):
+    """Nothing of a request is taken.
+
+    reason: a stable code (`schemas/refusals.py` has them all, with the status of the answer).
+    retry_after_s: when the same request may be taken; None: never, or nobody knows.
+    """
+
+    def __init__(self, reason: str, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.retry_after_s = retry_after_s
 
 
 class PositionRefused(PlaylakeError):

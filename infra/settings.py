@@ -81,16 +81,37 @@ class Settings:
     """Longest time between an event's arrival and the state record that holds it."""
     sink_commit_s: float = 1.0
     sink_commit_rows: int = 100_000
-    collector_max_body_bytes: int = 8_000_000
-    """Largest body of a request, unpacked."""
+    collector_max_body_bytes: int = 2_000_000
+    """Largest body of a request, as it comes and unpacked."""
     collector_max_events: int = 10_000
     """Most events in one request."""
     collector_max_event_bytes: int = 500_000
     """Largest event; the topics' max.message.bytes must be twice that, because dead letters are base64."""
-    collector_ack_timeout_s: float = 10.0
-    """How long the collector waits for the broker's acknowledgement before it answers 503."""
-    collector_allow_origin: str = "*"
-    """Access-Control-Allow-Origin of the collector's answers: which web pages may send. Empty: none."""
+    collector_max_depth: int = 32
+    """How deep objects and arrays of an event may be nested."""
+    collector_max_connections: int = 2000
+    """Most connections of one client network (/24, /48); a trusted proxy may have any number."""
+    collector_keys_file: str = ""
+    """File of write keys (`streams/intake/access.py` shows its form). Empty: none are asked for, which is allowed on
+    loopback only; `none`: none are asked for, wherever the collector listens."""
+    collector_allow_origins: str = "*"
+    """Web pages that may send: exact origins, comma-separated; `*`: all. Empty: none."""
+    collector_network_events_per_s: float = 0.0
+    """Events a second that each client network may send, ten seconds' worth at once; 0: no limit. Those of a write key
+    stand in the file of keys."""
+    collector_trusted_proxies: str = ""
+    """Networks (10.0.0.0/8, ...) of proxies whose X-Forwarded-For and country header are believed."""
+    collector_country_header: str = ""
+    """Header in which a trusted proxy names the client's country, e.g. `cf-ipcountry`."""
+    collector_country_file: str = ""
+    """A database (mmdb) of networks and countries. Without one, and without the header, no country is added."""
+    collector_remembered_ids: int = 400_000
+    """Ids of the last events, by which repetitions are known, 70 bytes each; beyond them silver keeps an event once."""
+    collector_spool_after_s: float = 1.0
+    """How long the collector waits for the broker's acknowledgement before its spool takes the records."""
+    collector_spool_bytes: int = 2_000_000_000
+    """Room of the spool: seconds of an outage × events a second × (bytes of an event + 40). The default lasts ten
+    minutes at 10,000 events of 290 bytes a second. When it is full, the collector answers 503."""
 
     simulated_viewers: int = 0
     """Simulated accounts an hour that keep watching while the platform runs, for a demonstration. 0: none."""
@@ -130,6 +151,10 @@ class Settings:
     @property
     def logs(self) -> Path:
         return self.home / "logs"
+
+    @property
+    def collector_spool(self) -> Path:
+        return self.home / "collector" / "spool"
 
     @property
     def spark_url(self) -> str:

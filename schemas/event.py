@@ -161,13 +161,17 @@ def occurred_at(event: Event, received_at: datetime) -> tuple[datetime, bool]:
     """When the event happened, and whether its stamp was not believable.
 
     A client clock that is off by more than MAX_SKEW at sending is corrected by that much; smaller differences are
-    left, because they are mostly delivery time. A stamp outside [received − MAX_PAST, received + MAX_FUTURE] is
-    flagged, and received_at counts in its place.
+    left, because they are mostly delivery time. What counts as the time of sending is the collector's receivedAt where
+    it is believable, since a record may reach Kafka later by an outage. A stamp outside [received − MAX_PAST, received
+    + MAX_FUTURE] is flagged, and received_at counts in its place.
     """
     at = event.timestamp
-    if event.sent_at is not None and abs(received_at - event.sent_at) > MAX_SKEW:
+    came = received_at
+    if event.received_at is not None and received_at - MAX_PAST <= event.received_at <= received_at + MAX_FUTURE:
+        came = event.received_at
+    if event.sent_at is not None and abs(came - event.sent_at) > MAX_SKEW:
         try:
-            at += received_at - event.sent_at
+            at += came - event.sent_at
         except OverflowError:  # before year 1 or after 9999
             return received_at, True
     if received_at - MAX_PAST <= at <= received_at + MAX_FUTURE:

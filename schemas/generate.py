@@ -3,6 +3,7 @@
     schemas/generated/events/<topic>.json           JSON Schema of a topic's records, for producers in any language
     schemas/generated/tables/<layer>.<table>.json   columns of a table, for readers
     docs/events.md                                  the same for people
+    docs/dead-letters.md                            reason codes, for people
 
 A change that breaks somebody who relies on the committed version is refused. If it must be, `--accept-breaking` writes
 it to `schemas/generated/accepted.txt`, where a reviewer sees it. `--check` writes nothing and says what is out of date.
@@ -21,10 +22,12 @@ from infra.errors import ContractError
 from infra.settings import ROOT
 from schemas import document
 from schemas.compatibility import breaking_changes
+from schemas.dead_letter_page import dead_letters
 from schemas.derive import json_schema
 from schemas.registry import EVENT_TOPICS
 from schemas.table import Table
 from schemas.tables import BRONZE, DEAD_LETTERS, SILVER
+from schemas.tables.replays import REPLAYED_LETTERS
 
 GENERATED = Path("schemas/generated")
 ACCEPTED = GENERATED / "accepted.txt"
@@ -33,11 +36,12 @@ ACCEPTED = GENERATED / "accepted.txt"
 def artefacts() -> dict[Path, str]:
     """Path below the root → text, of everything that is derived and committed."""
     topics = EVENT_TOPICS.values()
-    tables = (*BRONZE.values(), DEAD_LETTERS, *SILVER.values())
+    tables = (*BRONZE.values(), DEAD_LETTERS, REPLAYED_LETTERS, *SILVER.values())
     return {
         **{GENERATED / "events" / f"{topic.name}.json": _json(json_schema(topic)) for topic in topics},
         **{GENERATED / "tables" / f"{table.full_name}.json": _json(_table(table)) for table in tables},
         Path("docs/events.md"): document.events(topics),
+        Path("docs/dead-letters.md"): dead_letters(),
     }
 
 

@@ -147,6 +147,49 @@ def show_dead_letter(
         typer.echo(f"{name:<14} {'none' if content is None else ascii(content.decode(errors='backslashreplace'))}")
 
 
+@deadletters.command("replay")
+def replay_dead_letters(
+    *,
+    topic: Annotated[str | None, typer.Option(help="Only letters of this topic, e.g. dead.letters.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only with this reason code.")] = None,
+    since: DateTime = None,
+    until: DateTime = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value of each event; again for more.")
+    ] = None,
+    rename: Annotated[list[str] | None, typer.Option(help="old=new name of a field; again for more.")] = None,
+    to: Annotated[str | None, typer.Option(help="Topic to send to, where the event's type does not say it.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the oldest.")] = 10_000,
+    dry_run: Annotated[bool, typer.Option("--dry-run/--send", help="Only say what would be sent, or send it.")] = True,
+) -> None:
+    """Send dead letters again, as they were or put right. Those that were sent before, or break a contract still, stay.
+
+    The fix is for top-level fields: `--rename device=deviceType --set deviceType=web`.
+    """
+    from infra.settings import Settings
+    from streams.intake.targets import ToKafka
+    from streams.replay_letters import Filter, Fix, prepare, send
+
+    settings = Settings.from_env()
+    fix = Fix.parse(rename or (), change or ())
+    since, until = (moment.replace(tzinfo=UTC) if moment else None for moment in (since, until))
+    found = prepare(settings, Filter(topic, reason, since, until, limit), fix, to)
+    for place, error in found.broken[:10]:
+        typer.echo(f"still broken  {place}  {error.reason}{f' {error.field}' if error.field else ''}  {error.detail}")
+    for one in found.ready[:3]:
+        typer.echo(f"{one.place} -> {one.topic}  {one.value.decode()!a}")
+    if not dry_run:
+        send(settings, found.ready, fix, ToKafka(settings))
+    for name, count in sorted(found.by_topic.items()):
+        typer.echo(f"{'would be sent' if dry_run else 'sent'} to {name}: {count:,}")
+    typer.echo(
+        f"{len(found.ready):,} {'to be sent' if dry_run else 'sent'}, {len(found.broken):,} still broken, "
+        f"{found.done_before:,} sent before, {found.left:,} beyond the limit"
+    )
+    if dry_run and found.ready:
+        typer.echo("nothing was sent; --send sends")
+
+
 @app.command("reconcile")
 def reconcile_command(
     wait: Annotated[float, typer.Option(min=0, help="Seconds that stream and sink may take to catch up.")] = 0,

@@ -1,46 +1,56 @@
-"""The HTTP collector: events in by `POST /v1/events`, answered when Kafka has them (acks=all).
+"""The HTTP collector: events in, answered when they are kept, by Kafka (acks=all) or by the fsynced spool.
 
     curl -X POST localhost:8700/v1/events -d '[{"userId":"user123","contentId":"title456","eventType":"play", ...}]'
 
-The body is a JSON array, one event or NDJSON, also gzipped. Each event goes into the topic that its eventType names,
-byte for byte (`?topic=` says it where two topics know the name); one that breaks its contract becomes a dead letter.
+`POST /v1/events` takes a JSON array, one event or NDJSON, also packed with gzip or zstd, whatever its Content-Type
+(`navigator.sendBeacon` sends text/plain); `GET /v1/pixel?e=<event>` takes events in its address. Each event goes into
+the topic that its eventType names (`?topic=` says it where two topics know the name), with what the collector adds
+(`additions.py`); one that breaks its contract becomes a dead letter.
 
     200  a verdict per event, in the body's order; with `Prefer: return=minimal` only those that were not accepted
-    400  nothing in the body can be read; 404 unknown ?topic=; 413 too large; 415 unknown encoding: nothing was taken
-    503  the broker did not acknowledge the events whose status is `unknown`: send those again, after Retry-After
+    400  nothing in the body can be read: it is kept as one dead letter, as it came
+    4xx  nothing is taken (`schemas/refusals.py`); 429 after Retry-After again
+    503  Kafka is away and the spool full: send the events whose status is `unknown` again, after Retry-After
+
+All of it as OpenAPI: `/openapi.json`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
+import math
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import wraps
+from typing import Any
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from infra import log as logs
-from infra.errors import ContractError
+from infra.errors import ContractError, RequestRefused, SettingsError
 from infra.kafka import producer_config
 from infra.settings import Settings
+from schemas.refusals import REFUSALS
 from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
 from schemas.topic import EventTopic
 from streams.intake.acknowledged import AcknowledgedProducer
-from streams.intake.bodies import split, unpack
-from streams.intake.routing import Router
-from streams.intake.verdicts import Answer, take
-
-if TYPE_CHECKING:
-    import uvicorn
+from streams.intake.bodies import split
+from streams.intake.collector_metrics import Metrics
+from streams.intake.durable import DurableProducer
+from streams.intake.gate import Gate, Visitor
+from streams.intake.openapi import document
+from streams.intake.spool import Spool
+from streams.intake.verdicts import Answer, Judge, Origin
 
 log = logging.getLogger(__name__)
 
@@ -48,188 +58,189 @@ PROBE_S = 1.0
 GRACE_S = 6
 """How long a stopping collector waits for requests in flight, then for the broker at most FLUSH_S."""
 FLUSH_S = 2.0
-IN_FLIGHT_BODIES = 16
-"""Largest bodies that may be in memory at once; beyond them a client is asked to come again."""
+PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "authorization, content-type, content-encoding, prefer",
+    "access-control-max-age": "86400",
+}
+EXPOSED = {"access-control-expose-headers": "retry-after"}
+GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c000000000100010000020144003b")
+"""One transparent pixel."""
 
-STATUS_OF = {"not_json": 400, "not_gzip": 400, "unknown_encoding": 415, "unknown_topic": 404, "too_large": 413}
-CORS = {"access-control-allow-methods": "POST", "access-control-allow-headers": "*", "access-control-max-age": "86400"}
+Handler = Callable[["Collector", Request], Awaitable[Response]]
 
 
-class Metrics:
-    """What /metrics shows."""
+def way_in(name: str) -> Callable[[Handler], Handler]:
+    """An endpoint that takes events: whatever is refused becomes an answer, and every answer is counted."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "playlake_collector_requests", "Answers to POST /v1/events", ["status"], registry=self.registry
-        )
-        self.events = Counter(
-            "playlake_collector_events", "Events by verdict", ["topic", "status"], registry=self.registry
-        )
-        self.bytes = Counter("playlake_collector_body_bytes", "Bytes of bodies, unpacked", registry=self.registry)
-        self.seconds = Histogram(
-            "playlake_collector_answer_seconds",
-            "From the whole body to the broker's acknowledgement",
-            buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
-            registry=self.registry,
-        )
+    def decorate(handler: Handler) -> Handler:
+        @wraps(handler)
+        async def answer(self: Collector, request: Request) -> Response:
+            try:
+                response = await handler(self, request)
+            except RequestRefused as refused:
+                self.metrics.refused(refused.reason)
+                wrong = {"error": refused.reason, "detail": refused.detail}
+                response = _json(REFUSALS[refused.reason][0], wrong, _retry(refused.retry_after_s))
+            except ClientDisconnect:
+                self.metrics.refused("gone")
+                response = Response(status_code=400)
+            self.metrics.answered(name, response.status_code)
+            response.headers.update(self.gate.origins.headers(request.headers.get("origin")) | EXPOSED)
+            return response
 
-    def count(self, answer: Answer) -> None:
-        for verdict in answer.events:
-            self.events.labels(verdict.topic or "", verdict.status).inc()
+        return answer
+
+    return decorate
 
 
 class Collector:
     """The endpoints, around one producer."""
 
-    def __init__(self, settings: Settings, producer: AcknowledgedProducer) -> None:
+    def __init__(self, settings: Settings, kafka: AcknowledgedProducer, producer: DurableProducer) -> None:
+        """Raises SettingsError."""
         self._settings = settings
+        self._kafka = kafka
         self._producer = producer
-        self._router = Router()
-        self._metrics = Metrics()
-        self._in_flight = 0
+        self._judge = Judge(settings, producer.send)
+        self._openapi = msgspec.json.encode(document(settings))
+        self.gate = Gate(settings)
+        self.metrics = Metrics(producer)
 
     def app(self, lifespan: Callable[[Any], Any] | None = None) -> Starlette:
         routes = [
             Route("/v1/events", self.post, methods=["POST"]),
             Route("/v1/events", self.preflight, methods=["OPTIONS"]),
+            Route("/v1/pixel", self.pixel, methods=["GET"]),
             Route("/healthz", self.healthz, methods=["GET"]),
-            Route("/metrics", self.metrics, methods=["GET"]),
+            Route("/metrics", self.page_of_metrics, methods=["GET"]),
+            Route("/openapi.json", self.openapi, methods=["GET"]),
         ]
         return Starlette(routes=routes, lifespan=lifespan)
 
+    @way_in("events")
     async def post(self, request: Request) -> Response:
-        limit = self._settings.collector_max_body_bytes
-        reserved = min(limit, int(request.headers.get("content-length") or limit))
-        if self._in_flight + reserved > IN_FLIGHT_BODIES * limit:
-            return self._respond(503, {"error": "too_busy", "detail": "too many bodies in flight"}, request)
-        self._in_flight += reserved
-        try:
-            return await self._take(request, limit)
-        except ContractError as error:
-            wrong = {"error": error.reason, "detail": error.detail}
-            return self._respond(STATUS_OF.get(error.reason, 400), wrong, request)
-        finally:
-            self._in_flight -= reserved
-
-    async def _take(self, request: Request, limit: int) -> Response:
-        topic = self._topic(request.query_params.get("topic"))
-        body = unpack(await _read(request, limit), request.headers.get("content-encoding", "").lower(), limit)
-        records = split(body)
-        if len(records) > self._settings.collector_max_events:
-            msg = f"expected at most {self._settings.collector_max_events} events, got {len(records)}"
-            raise ContractError(reason="too_large", detail=msg)
-        began = time.monotonic()
-        answer = await take(records, topic, self._router, self._producer.send, self._settings.collector_max_event_bytes)
-        self._metrics.seconds.observe(time.monotonic() - began)
-        self._metrics.bytes.inc(len(body))
-        self._metrics.count(answer)
+        visitor = self.gate.admit(request)
+        topic = _topic(request)
+        with self.gate.room(visitor) as room:
+            try:
+                body = await room.body(request)
+                records = split(body, self._settings.collector_max_events)
+            except ContractError as error:
+                return await self._unreadable(room.packed, error, topic, visitor)
+            answer = await self._take(records, topic, visitor, len(body))
         if "return=minimal" in request.headers.get("prefer", ""):
-            answer.events = [verdict for verdict in answer.events if verdict.status != "accepted"]
-        return self._respond(503 if answer.unknown else 200, answer, request)
+            answer.events = [verdict for verdict in answer.events if verdict.status not in ("accepted", "duplicate")]
+        return _json(503, answer, _retry(1)) if answer.unknown else _json(200, answer)
 
+    @way_in("pixel")
+    async def pixel(self, request: Request) -> Response:
+        """Events in the address, `?e=<JSON>` once or several times; an image when they are kept."""
+        visitor = self.gate.admit(request)
+        topic = _topic(request)
+        records = [event.encode("utf-8", "replace").strip() for event in request.query_params.getlist("e")]
+        answer = await self._take(records, topic, visitor, sum(map(len, records)))
+        if answer.unknown:
+            return _json(503, answer, _retry(1))
+        return Response(GIF, headers={"cache-control": "no-store"}, media_type="image/gif")
+
+    @way_in("preflight")
     async def preflight(self, request: Request) -> Response:
-        return Response(status_code=204, headers=self._cors() | CORS)
+        if not self.gate.origins.allows(request.headers.get("origin")):
+            raise RequestRefused(reason="origin_not_allowed", detail="pages of this origin may not send here")
+        return Response(status_code=204, headers=PREFLIGHT)
 
     async def healthz(self, request: Request) -> Response:
-        """200 when the broker answers and has every topic that events may go to."""
+        """200 while events are taken: the broker has every topic, or is away and the spool has room."""
         from confluent_kafka import KafkaException
 
+        room = self._settings.collector_spool_bytes - self._producer.spooled_bytes
+        state = {"spooling": self._producer.is_spooling, "spoolRoomBytes": max(0, room)}
         try:
-            known = await asyncio.to_thread(self._producer.topics, PROBE_S)
+            known = await asyncio.to_thread(self._kafka.topics, PROBE_S)
         except KafkaException as error:
-            return _json(503, {"ready": False, "detail": f"no broker at {self._settings.bootstrap}: {error.args[0]}"})
+            ready = room > self._settings.collector_max_body_bytes
+            detail = f"no broker at {self._settings.bootstrap}: {error.args[0]}"
+            return _json(200 if ready else 503, {"ready": ready, **state, "detail": detail})
         missing = sorted({*EVENT_TOPICS, DEAD_LETTER_TOPIC.name} - known)
         if missing:
-            return _json(503, {"ready": False, "detail": f"topics are missing: {', '.join(missing)}"})
-        return _json(200, {"ready": True})
+            return _json(503, {"ready": False, **state, "detail": f"topics are missing: {', '.join(missing)}"})
+        return _json(200, {"ready": True, **state})
 
-    async def metrics(self, request: Request) -> Response:
-        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    async def page_of_metrics(self, request: Request) -> Response:
+        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    def _topic(self, name: str | None) -> EventTopic | None:
-        if name is None:
-            return None
-        if name not in EVENT_TOPICS:
-            msg = f"?topic= must be one of {', '.join(sorted(EVENT_TOPICS))}, got {name!r}"
-            raise ContractError(reason="unknown_topic", detail=msg)
-        return EVENT_TOPICS[name]
+    async def openapi(self, request: Request) -> Response:
+        return Response(self._openapi, media_type="application/json")
 
-    def _respond(self, status: int, content: Any, request: Request) -> Response:
-        self._metrics.requests.labels(str(status)).inc()
-        return _json(status, content, self._cors() | ({"retry-after": "1"} if status == 503 else {}))
+    async def _take(self, records: list[bytes], topic: EventTopic | None, visitor: Visitor, size: int) -> Answer:
+        self.gate.charge(visitor, len(records))
+        began = time.monotonic()
+        answer = await self._judge.take(records, Origin(topic, visitor.holder.topics, visitor.additions()))
+        self.metrics.taken(answer, size, time.monotonic() - began)
+        return answer
 
-    def _cors(self) -> dict[str, str]:
-        origin = self._settings.collector_allow_origin
-        return {"access-control-allow-origin": origin} if origin else {}
+    async def _unreadable(
+        self, body: bytes, error: ContractError, topic: EventTopic | None, visitor: Visitor
+    ) -> Response:
+        self.gate.charge(visitor, 1)
+        receipt = await self._judge.keep_unreadable(body, error, topic)
+        if receipt.error is not None:
+            return _json(503, {"error": "unknown", "detail": receipt.error}, _retry(1))
+        self.metrics.unreadable(error.reason)
+        return _json(400, {"error": error.reason, "detail": error.detail})
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    """The body. One over the limit is read on for a while, and thrown away, so that its sender sees the answer."""
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= limit:
-            chunks.append(chunk)
-        elif size > 8 * limit:
-            break
-    if size > limit:
-        msg = f"expected at most {limit} bytes, the body has more"
-        raise ContractError(reason="too_large", detail=msg)
-    return b"".join(chunks)
+def _topic(request: Request) -> EventTopic | None:
+    """The topic that the client names. Raises RequestRefused."""
+    name = request.query_params.get("topic")
+    if name is None:
+        return None
+    if name not in EVENT_TOPICS:
+        msg = f"?topic= must be one of {', '.join(sorted(EVENT_TOPICS))}, got {name[:60]!r}"
+        raise RequestRefused(reason="unknown_topic", detail=msg)
+    return EVENT_TOPICS[name]
+
+
+def _retry(after_s: float | None) -> dict[str, str]:
+    return {} if after_s is None else {"retry-after": str(max(1, math.ceil(after_s)))}
 
 
 def _json(status: int, content: Any, headers: dict[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(content), status, headers, "application/json")
 
 
-def _server(config: uvicorn.Config) -> uvicorn.Server:
-    """uvicorn without its own signal handling, which would end the process by the signal and not with exit code 0."""
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-    return Server(config)
-
-
 async def serve(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit code."""
-    import uvicorn
+    """Run until SIGTERM or SIGINT; returns the exit code. Raises SettingsError."""
+    from streams.intake.http_server import server as make_server
 
     loop = asyncio.get_running_loop()
     failed = asyncio.Event()
 
     def on_fatal(error: str) -> None:
-        log.critical("the producer can't go on; stopping to be started again", extra={"error": error})
-        loop.call_soon_threadsafe(stop, True)
+        log.critical("the collector can't go on; stopping to be started again", extra={"error": error})
+        stop(True)
 
     def stop(broken: bool = False) -> None:
         if broken:
             failed.set()
         server.should_exit = True
 
-    producer = AcknowledgedProducer(producer_config(settings, _tuning(settings)), on_fatal)
+    kafka = AcknowledgedProducer(producer_config(settings, _tuning(settings)), on_fatal)
+    spool = Spool(settings.collector_spool, settings.collector_spool_bytes)
+    producer = DurableProducer(kafka, spool, settings.collector_spool_after_s, on_fatal)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        left = await asyncio.to_thread(producer.close, FLUSH_S)
+        left = await producer.close(FLUSH_S)
         log.info("stopped", extra={"unacknowledged": left})
 
-    app = Collector(settings, producer).app(lifespan)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.collector_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    server = _server(config)
+    server = make_server(Collector(settings, kafka, producer).app(lifespan), settings, GRACE_S)
+    # What is there now stays: the collector of garbage need not look at it again with every thousand verdicts.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     await server.serve()
@@ -238,11 +249,13 @@ async def serve(settings: Settings) -> int:
 
 def _tuning(settings: Settings) -> dict[str, Any]:
     return {
-        "message.timeout.ms": round(settings.collector_ack_timeout_s * 1000),
+        # What librdkafka was given it keeps trying to deliver: the spool's copy waits for it.
+        "message.timeout.ms": 0,
         # Base64 and a few words around the largest event that is let in.
         "message.max.bytes": 2 * settings.collector_max_event_bytes + 10_000,
-        "queue.buffering.max.kbytes": 2 * IN_FLIGHT_BODIES * settings.collector_max_body_bytes // 1024,
-        "queue.buffering.max.messages": 1_000_000,
+        # What does not fit goes to the spool.
+        "queue.buffering.max.kbytes": 65_536,
+        "queue.buffering.max.messages": 500_000,
         # A broker that is back is found soon.
         "reconnect.backoff.max.ms": 1000,
         "linger.ms": 5,
@@ -251,8 +264,15 @@ def _tuning(settings: Settings) -> dict[str, Any]:
 
 
 def main() -> None:
+    import uvloop
+
     logs.setup("collector")
-    sys.exit(asyncio.run(serve(Settings.from_env())))
+    settings = Settings.from_env()
+    try:
+        sys.exit(uvloop.run(serve(settings)))
+    except SettingsError as error:
+        log.critical("%s", error)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

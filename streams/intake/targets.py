@@ -125,7 +125,7 @@ class ToCollector:
         verdicts = msgspec.json.decode(answer.content).get("events")
         if verdicts is None:
             return sent
-        counts = {"accepted": self.acknowledged, "rejected": self.rejected}
+        counts = {"accepted": self.acknowledged, "duplicate": self.acknowledged, "rejected": self.rejected}
         again = []
         for (topic, value), verdict in zip(sent, verdicts, strict=True):
             if verdict["status"] in counts:

@@ -1,31 +1,42 @@
-"""Records in, a verdict on each out: valid ones into their topic unchanged, the others into the dead letters.
+"""Records in, a verdict on each out: valid ones into their topic, the others into the dead letters.
 
-Nothing is answered before the broker has acknowledged it, so whoever hears `accepted` or `rejected` may forget the
-record, and whoever hears `unknown` sends it again (with the same eventId, silver keeps it once).
+Nothing is answered before it is kept (by Kafka, or by the spool), so whoever hears `accepted`, `duplicate` or
+`rejected` may forget the record, and whoever hears `unknown` sends it again (with the same eventId, it is kept once).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from infra.errors import ContractError
-from schemas.registry import DEAD_LETTER_TOPIC
+from infra.settings import Settings
+from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
 from schemas.topic import EventTopic
 from streams.dead_letters import DeadLetter
 from streams.intake.acknowledged import Receipt, Record
+from streams.intake.additions import Additions
+from streams.intake.bodies import is_deeper
+from streams.intake.recent import RecentIds
 from streams.intake.routing import Router
 
-Status = Literal["accepted", "rejected", "unknown"]
 Send = Callable[[Sequence[Record]], Awaitable[list[Receipt]]]
+"""Keeps records, e.g. `DurableProducer.send`."""
+Status = Literal["accepted", "duplicate", "rejected", "unknown"]
+SLICE = 250
+"""So many records are judged before other requests get their turn: about 3 ms."""
 
 
-class Verdict(msgspec.Struct, omit_defaults=True):
-    """What became of one record. An accepted one has its position, a rejected one the reason and the failing field."""
+class Verdict(msgspec.Struct, omit_defaults=True, gc=False):
+    """What became of one record. A rejected one has the reason and the failing field, an accepted one its position,
+    unless it is in the collector's spool, on its way to Kafka.
+    """
 
     index: int
     status: Status
@@ -38,46 +49,121 @@ class Verdict(msgspec.Struct, omit_defaults=True):
 
 
 class Answer(msgspec.Struct):
-    """The verdicts of one body, in its order."""
+    """The verdicts of one body, in its order, and how many there are of each."""
 
     accepted: int
+    duplicate: int
     rejected: int
     unknown: int
     events: list[Verdict]
 
 
-async def take(
-    records: Sequence[bytes], topic: EventTopic | None, router: Router, send: Send, max_event_bytes: int
-) -> Answer:
-    """Judge, produce, and wait for the broker."""
-    verdicts: list[Verdict] = []
-    produced: list[Record] = []
-    for index, raw in enumerate(records):
-        try:
-            _check_size(raw, max_event_bytes)
-            of, event = router.route(raw, topic)
-        except ContractError as error:
-            verdicts.append(Verdict(index, "rejected", None, None, None, error.reason, error.field, error.detail))
-            produced.append(Record(DEAD_LETTER_TOPIC.name, None, dead_letter(raw, error, topic, max_event_bytes)))
-        else:
-            verdicts.append(Verdict(index, "accepted", of.name))
-            produced.append(Record(of.name, event.key.encode(), raw))
-    for verdict, receipt in zip(verdicts, await send(produced), strict=True):
-        if receipt.error is not None:
-            verdict.status, verdict.detail = "unknown", f"not acknowledged: {receipt.error}"
-            verdict.reason = verdict.field = None
-        elif verdict.status == "accepted":
-            verdict.partition, verdict.offset = receipt.partition, receipt.offset
-    count = Counter(verdict.status for verdict in verdicts)
-    return Answer(count["accepted"], count["rejected"], count["unknown"], verdicts)
+class Origin(NamedTuple):
+    """What a request says about all of its records. `topic`: the one that the client named, if it did."""
+
+    topic: EventTopic | None
+    allowed: AbstractSet[str]
+    additions: Additions
 
 
-def dead_letter(raw: bytes, error: ContractError, topic: EventTopic | None, max_event_bytes: int) -> bytes:
+class Sent(NamedTuple):
+    """A record that is on its way, and whose verdict depends on what becomes of it. `key` is 0 for a dead letter."""
+
+    verdict: Verdict
+    raw: bytes
+    record: Record
+    key: int
+
+
+class Judge:
+    """Judges records, sends them, and answers for each."""
+
+    def __init__(self, settings: Settings, send: Send) -> None:
+        self._max_bytes = settings.collector_max_event_bytes
+        self._max_depth = settings.collector_max_depth
+        self._router = Router(EVENT_TOPICS)
+        self._recent = RecentIds(settings.collector_remembered_ids)
+        self._keep = send
+
+    async def take(self, records: Sequence[bytes], origin: Origin) -> Answer:
+        """Judge, send, and wait until all is kept."""
+        verdicts: list[Verdict] = []
+        sent: list[Sent] = []
+        firsts: dict[int, Verdict] = {}
+        """Id → the first record of this body that has it."""
+        repeated: list[tuple[Verdict, Verdict]] = []
+        for begin in range(0, len(records), SLICE):
+            if begin:
+                await asyncio.sleep(0)
+            for index, raw in enumerate(records[begin : begin + SLICE], begin):
+                try:
+                    topic, record, key = self._judge(raw, origin)
+                except ContractError as error:
+                    verdict = _rejected(index, error)
+                    sent.append(Sent(verdict, raw, self._letter(raw, error, origin.topic), 0))
+                else:
+                    verdict = Verdict(index, "accepted", topic)
+                    if key in self._recent:
+                        verdict.status = "duplicate"
+                    elif key in firsts:
+                        repeated.append((verdict, firsts[key]))
+                    else:
+                        firsts[key] = verdict
+                        sent.append(Sent(verdict, raw, record, key))
+                verdicts.append(verdict)
+        await self._send(sent, origin)
+        for verdict, first in repeated:
+            _follow(verdict, first)
+        count = Counter(verdict.status for verdict in verdicts)
+        return Answer(count["accepted"], count["duplicate"], count["rejected"], count["unknown"], verdicts)
+
+    async def keep_unreadable(self, body: bytes, error: ContractError, topic: EventTopic | None) -> Receipt:
+        """A body in which nothing can be read, as one dead letter: a page that is closing never sees the answer."""
+        (receipt,) = await self._keep([self._letter(body, error, topic)])
+        return receipt
+
+    def _judge(self, raw: bytes, origin: Origin) -> tuple[str, Record, int]:
+        """Its topic, the record for Kafka, and what it is remembered by. Raises ContractError."""
+        if len(raw) > self._max_bytes:
+            detail = f"expected at most {self._max_bytes} bytes, got {len(raw)}; only the beginning is kept"
+            raise ContractError(reason="too_large", detail=detail)
+        topic, event = self._router.route(raw, origin.topic)
+        if topic.name not in origin.allowed:
+            detail = f"the write key is for {', '.join(sorted(origin.allowed))}; the event is for {topic.name}"
+            raise ContractError(reason="topic_not_allowed", detail=detail)
+        if is_deeper(raw, self._max_depth):
+            detail = f"expected objects and arrays at most {self._max_depth} deep"
+            raise ContractError(reason="too_deep", detail=detail)
+        value, event_id = origin.additions.to(raw, event)
+        return topic.name, Record(topic.name, event.key.encode(), value), hash((topic.name, event_id))
+
+    async def _send(self, sent: Sequence[Sent], origin: Origin) -> None:
+        receipts = await self._keep([one.record for one in sent])
+        refused: list[Sent] = []
+        for one, receipt in zip(sent, receipts, strict=True):
+            if receipt.is_refused and one.key:
+                error = ContractError(reason="refused_by_kafka", detail=f"{one.record.topic}: {receipt.error}")
+                _reject(one.verdict, error)
+                refused.append(Sent(one.verdict, one.raw, self._letter(one.raw, error, origin.topic), 0))
+            elif receipt.error is not None:
+                _unknown(one.verdict, receipt.error)
+            elif one.key:
+                self._recent.add(one.key)
+                if receipt.offset >= 0:
+                    one.verdict.partition, one.verdict.offset = receipt.partition, receipt.offset
+        if refused:
+            await self._send(refused, origin)
+
+    def _letter(self, raw: bytes, error: ContractError, topic: EventTopic | None) -> Record:
+        return Record(DEAD_LETTER_TOPIC.name, None, dead_letter(raw, error, topic, self._max_bytes))
+
+
+def dead_letter(raw: bytes, error: ContractError, topic: EventTopic | None, max_bytes: int) -> bytes:
     """The announcement of a record that never got into an event topic, with its bytes.
 
     A record over the size limit keeps only its beginning: a broker would not take it whole.
     """
-    cut = len(raw) > max_event_bytes
+    cut = len(raw) > max_bytes
     return msgspec.json.encode(
         DeadLetter(
             source="collector",
@@ -86,13 +172,30 @@ def dead_letter(raw: bytes, error: ContractError, topic: EventTopic | None, max_
             reason=error.reason,
             field=error.field,
             detail=error.detail,
-            value=raw[:max_event_bytes],
+            value=raw[:max_bytes],
             size=len(raw) if cut else None,
         )
     )
 
 
-def _check_size(raw: bytes, limit: int) -> None:
-    if len(raw) > limit:
-        detail = f"expected at most {limit} bytes, got {len(raw)}; only the beginning is kept"
-        raise ContractError(reason="too_large", detail=detail)
+def _rejected(index: int, error: ContractError) -> Verdict:
+    return Verdict(index, "rejected", None, None, None, error.reason, error.field, error.detail)
+
+
+def _reject(verdict: Verdict, error: ContractError) -> None:
+    verdict.status = "rejected"
+    verdict.reason, verdict.field, verdict.detail = error.reason, error.field, error.detail
+
+
+def _unknown(verdict: Verdict, why: str) -> None:
+    verdict.status, verdict.detail = "unknown", f"not acknowledged: {why}"
+    verdict.reason = verdict.field = None
+
+
+def _follow(verdict: Verdict, first: Verdict) -> None:
+    """A record with the id of an earlier one of the same body: kept if that one is."""
+    match first.status:
+        case "accepted":
+            verdict.status = "duplicate"
+        case _:
+            verdict.status, verdict.reason, verdict.detail = first.status, first.reason, first.detail

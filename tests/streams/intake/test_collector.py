@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+import zstandard
 
 from infra import topics as kafka_topics
 from infra.kafka import consumer_config
@@ -61,6 +63,14 @@ class RunningCollector:
                 time.sleep(0.05)
         raise AssertionError(self.log.read_text())
 
+    def wait_drained(self) -> None:
+        """Until Kafka has what the spool had."""
+        for _ in range(600):
+            if httpx.get(f"{self.url}/healthz", timeout=10).json().get("spooling") is False:
+                return
+            time.sleep(0.1)
+        raise AssertionError(self.log.read_text()[-3000:])
+
     def post(self, body: bytes, query: str = "", **headers: str) -> httpx.Response:
         return httpx.post(f"{self.url}/v1/events{query}", content=body, headers=headers, timeout=30)
 
@@ -98,25 +108,36 @@ def read_all(settings: Settings, topic: str) -> list[tuple[int, int, bytes | Non
     return sorted(found, key=lambda record: record[:2])
 
 
+ADDED = re.compile(rb'(,"eventId":"[0-9a-f]{32}")?(,"client":\{[^}]*\})?,"receivedAt":"[^"]+Z"\}$')
+
+
+def as_sent(value: bytes | None) -> bytes:
+    """A record without what the collector has put behind the client's own fields."""
+    sent, found = ADDED.subn(b"}", value or b"")
+    assert found
+    return sent
+
+
 def letters(settings: Settings) -> list[dict[str, Any]]:
     return [json.loads(value or b"") for *_, value in read_all(settings, LETTERS)]
 
 
-@pytest.mark.parametrize("form", ["array", "ndjson", "gzip"])
-def test_valid_events_are_in_kafka_byte_for_byte_where_the_answer_says(
+@pytest.mark.parametrize("form", ["array", "ndjson", "gzip", "zstd"])
+def test_valid_events_are_in_kafka_as_they_were_sent_where_the_answer_says(
     collector: RunningCollector, kafka: Settings, form: str
 ) -> None:
     events = [SEED, CLICK, SEED.replace(b"play", b"stop")]
     body = b"[" + b" ,\n".join(events) + b"]" if form == "array" else b"\n".join(events)
-    if form == "gzip":
-        answer = collector.post(gzip.compress(body), **{"content-encoding": "gzip"})
+    packers = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}
+    if pack := packers.get(form):
+        answer = collector.post(pack(body), **{"content-encoding": form})
     else:
         answer = collector.post(body)
     assert answer.status_code == 200, answer.text
     said = answer.json()
-    assert (said["accepted"], said["rejected"], said["unknown"]) == (3, 0, 0)
+    assert (said["accepted"], said["duplicate"], said["rejected"], said["unknown"]) == (3, 0, 0, 0)
     assert [v["topic"] for v in said["events"]] == [PLAYBACK, UI, PLAYBACK]
-    there = {(topic, p, o): (k, v) for topic in (PLAYBACK, UI) for p, o, k, v in read_all(kafka, topic)}
+    there = {(topic, p, o): (k, as_sent(v)) for topic in (PLAYBACK, UI) for p, o, k, v in read_all(kafka, topic)}
     assert there == {
         (v["topic"], v["partition"], v["offset"]): (b"user123", events[v["index"]]) for v in said["events"]
     }
@@ -124,7 +145,9 @@ def test_valid_events_are_in_kafka_byte_for_byte_where_the_answer_says(
 
 def test_the_smallest_event_alone_is_enough(collector: RunningCollector, kafka: Settings) -> None:
     assert collector.post(SEED).json()["accepted"] == 1
-    assert [value for *_, value in read_all(kafka, PLAYBACK)] == [SEED]
+    ((*_, value),) = read_all(kafka, PLAYBACK)
+    assert as_sent(value) == SEED
+    assert json.loads(value or b"").keys() - json.loads(SEED).keys() <= {"eventId", "receivedAt", "client"}
 
 
 def test_a_partly_bad_batch_gets_a_verdict_per_event_and_loses_nothing(
@@ -156,16 +179,18 @@ def test_a_partly_bad_batch_gets_a_verdict_per_event_and_loses_nothing(
     assert (kept[0]["reason"], kept[0]["field"]) == ("invalid_field", "deviceType")
     assert huge.startswith(base64.b64decode(kept[-1]["value"])) and kept[-1]["size"] == len(huge)
     minimal = collector.post(b"\n".join(lines), prefer="return=minimal").json()
+    assert (minimal["accepted"], minimal["duplicate"]) == (0, 2), "what was acknowledged before is known"
     assert [v["index"] for v in minimal["events"]] == [1, 2, 3, 5, 6, 7]
 
 
 def test_only_a_body_without_anything_to_read_is_a_client_error(collector: RunningCollector, kafka: Settings) -> None:
+    unreadable = [b"", b"userId=1", b"[" + SEED]
     for body, status, reason in (
         (b"", 400, "not_json"),
         (b"userId=1", 400, "not_json"),
         (b"[" + SEED, 400, "not_json"),
         (b" " * (kafka.collector_max_body_bytes + 1), 413, "too_large"),
-        (b"[" + b"0," * kafka.collector_max_events + b"0]", 413, "too_large"),
+        (b"[" + b"0," * kafka.collector_max_events + b"0]", 413, "too_many"),
         (gzip.compress(b" " * (kafka.collector_max_body_bytes + 1)), 413, "too_large"),
     ):
         encoding = {"content-encoding": "gzip"} if body.startswith(b"\x1f\x8b") else {}
@@ -175,14 +200,17 @@ def test_only_a_body_without_anything_to_read_is_a_client_error(collector: Runni
     assert collector.post(SEED, "?topic=user.playback.event").status_code == 404
     assert collector.post(b"[3]").json()["events"][0]["reason"] == "invalid_field"
     assert collector.post(CLICK, f"?topic={PLAYBACK}").json()["events"][0]["reason"] == "unknown_event_type"
-    assert collector.post(b"[]").json() == {"accepted": 0, "rejected": 0, "unknown": 0, "events": []}
+    nothing = {"accepted": 0, "duplicate": 0, "rejected": 0, "unknown": 0, "events": []}
+    assert collector.post(b"[]").json() == nothing
     assert read_all(kafka, PLAYBACK) == []
+    kept = [base64.b64decode(letter.get("value", "")) for letter in letters(kafka)]
+    assert kept == [*unreadable, b"3", CLICK], "what can't be read is kept, what is refused is not"
 
 
 def test_a_web_page_may_send_and_the_metrics_count(collector: RunningCollector) -> None:
     preflight = httpx.options(f"{collector.url}/v1/events", headers={"origin": "https://tv.example"})
     assert preflight.status_code == 204
-    assert preflight.headers["access-control-allow-methods"] == "POST"
+    assert preflight.headers["access-control-allow-methods"] == "GET, POST"
     answer = collector.post(b"\n".join([SEED, BAD_DEVICE]), **{"content-type": "text/plain;charset=UTF-8"})
     assert answer.headers["access-control-allow-origin"] == "*"
     page = httpx.get(f"{collector.url}/metrics").text
@@ -194,12 +222,10 @@ def test_many_clients_at_once_are_all_in_kafka(collector: RunningCollector, kafk
     from concurrent.futures import ThreadPoolExecutor
 
     def client(number: int) -> int:
-        lines = [SEED.replace(b"user123", b"user%d-%d" % (number, i)) for i in range(200)]
+        users = [SEED.replace(b"user123", b"user%d-%d" % (number, i)) for i in range(200)]
+        bodies = [b"\n".join(users).replace(b"title456", b"title%d" % i) for i in range(5)]
         with httpx.Client(timeout=30) as session:
-            return sum(
-                session.post(f"{collector.url}/v1/events", content=b"\n".join(lines)).json()["accepted"]
-                for _ in range(5)
-            )
+            return sum(session.post(f"{collector.url}/v1/events", content=body).json()["accepted"] for body in bodies)
 
     with ThreadPoolExecutor(8) as pool:
         accepted = sum(pool.map(client, range(8)))
@@ -225,10 +251,12 @@ def test_sigterm_answers_what_is_in_flight_and_exits_0(collector: RunningCollect
     assert '"unacknowledged": 0' in collector.log.read_text()
 
 
-def test_a_dead_broker_is_said_and_what_is_sent_again_is_neither_lost_nor_doubled(tmp_path: Path) -> None:
+def test_what_was_promised_while_the_broker_was_dead_is_in_kafka_though_the_collector_was_killed_too(
+    tmp_path: Path,
+) -> None:
     from tests.conftest import RunningBroker, isolated_settings
 
-    settings = replace(isolated_settings(tmp_path / "own"), collector_ack_timeout_s=3.0)
+    settings = replace(isolated_settings(tmp_path / "own"), collector_spool_bytes=100_000)
     broker = RunningBroker(settings)
     collector = RunningCollector(settings)
     try:
@@ -236,26 +264,38 @@ def test_a_dead_broker_is_said_and_what_is_sent_again_is_neither_lost_nor_double
         assert httpx.get(f"{collector.url}/healthz").status_code == 503, "its topics are not there"
         kafka_topics.ensure_topics(settings, TOPICS)
         assert httpx.get(f"{collector.url}/healthz").status_code == 200
-        events = [SEED[:-1] + b',"eventId":"e%d"}' % i for i in range(50)]
+        events = [SEED[:-1] + b',"eventId":"e%d"}' % i for i in range(75)]
         assert collector.post(b"\n".join(events[:25])).status_code == 200
 
         broker.stop(signal.SIGKILL)
-        health = httpx.get(f"{collector.url}/healthz", timeout=10)
-        assert health.status_code == 503
-        assert "no broker at" in health.json()["detail"]
-        answer = collector.post(b"\n".join([*events[25:], BAD_DEVICE]))
-        assert answer.status_code == 503
-        assert int(answer.headers["retry-after"]) >= 1
-        said = answer.json()
-        assert (said["accepted"], said["rejected"], said["unknown"]) == (0, 0, 26)
-        assert all("not acknowledged" in verdict["detail"] for verdict in said["events"])
+        said = collector.post(b"\n".join([*events[25:50], BAD_DEVICE])).json()
+        assert (said["accepted"], said["rejected"], said["unknown"]) == (25, 1, 0)
+        assert not any("offset" in verdict for verdict in said["events"]), "they are in the spool"
+
+        collector.process.kill()
+        collector.process.wait()
+        collector = RunningCollector(settings)
+        collector.wait_listening()
+        assert collector.post(b"\n".join(events[50:])).json()["accepted"] == 25
+        assert collector.stop() == 0, "SIGTERM: what was promised stays in the spool"
+        collector = RunningCollector(settings)
+        collector.wait_listening()
+        fillers = [b"\n".join(SEED[:-1] + b',"eventId":"f%d-%d"}' % (n, i) for i in range(100)) for n in range(20)]
+        answers = [collector.post(filler) for filler in fillers]
+        assert {answer.status_code for answer in answers} == {200, 503}
+        assert answers[-1].status_code == 503
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        assert answers[-1].json()["unknown"] == 100
+        assert all("spool is full" in verdict["detail"] for verdict in answers[-1].json()["events"])
 
         broker = RunningBroker(settings)
-        again = collector.post(b"\n".join([*events[25:], BAD_DEVICE])).json()
-        assert (again["accepted"], again["rejected"], again["unknown"]) == (25, 1, 0)
-        assert sorted(value or b"" for *_, value in read_all(settings, PLAYBACK)) == sorted(events)
+        wanted = 75 + sum(answer.json()["accepted"] for answer in answers)
+        collector.wait_drained()
+        records = [value or b"" for *_, value in read_all(settings, PLAYBACK)]
+        assert len(records) == wanted
+        assert [as_sent(value) for value in records if b'"eventId":"e' in value] == events
         assert [letter["field"] for letter in letters(settings)] == ["deviceType"]
-        assert httpx.get(f"{collector.url}/healthz").status_code == 200
+        assert collector.post(SEED).json()["events"][0]["offset"] >= 0, "straight to Kafka again"
         assert collector.stop() == 0
     finally:
         collector.stop()
