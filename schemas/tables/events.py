@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.derive import event_columns
+from schemas.reasons import CONTRACT_REASONS
 from schemas.registry import PLAYBACK
 from schemas.table import Column, Table, fail
 from schemas.topic import EventTopic
@@ -90,9 +91,7 @@ dead_letters = Table(
     partition_by="received_date",
     columns=(
         *SOURCE,
-        Column(
-            "reason", "string", "reason code: not_json, empty, missing_field, unknown_event_type, invalid_field", False
-        ),
+        Column("reason", "string", f"reason code: {', '.join(CONTRACT_REASONS)}", nullable=False),
         Column("field", "string", "wire name of the failing field, if one is at fault"),
         Column("detail", "string", "what was expected and what came", nullable=False),
         Column("key", "binary", "the record's key"),
