@@ -127,7 +127,7 @@ def _topics(settings: Settings) -> Iterator[Finding]:
     for one in wrong:
         yield Finding(one["verdict"], f"topic {one['topic']}", one["said"].removeprefix(f"topic {one['topic']} "))
     if not wrong:
-        yield Finding("good", "topics", f"all as their contracts say at {settings.bootstrap}")
+        yield Finding("good", "topics", f"all topics as their contracts say at {settings.bootstrap}")
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:

@@ -83,18 +83,19 @@ class EventTopic(Topic):
         if error.reason == "unknown_event_type":
             expected = list(self.rank)
         elif error.field and error.detail.startswith("Invalid enum value"):
-            expected = self._values(error.field)
+            expected = self._listed.get(error.field, [])
         else:
             return error
         return ContractError(error.reason, f"{error.detail}; expected {', '.join(expected)}", error.field)
 
-    def _values(self, wire_field: str) -> list[str]:
-        """What a field with a list of values takes, in all events of the topic."""
-        found: dict[str, None] = {}
+    @cached_property
+    def _listed(self) -> dict[str, list[str]]:
+        """Wire field with a list of values → what it takes, in all events of the topic."""
+        found: dict[str, dict[str, None]] = {}
         for event in self.events:
             hints = get_type_hints(event)
             for one in msgspec.structs.fields(event):
-                if one.encode_name == wire_field:
-                    arms = (hints[one.name], *get_args(hints[one.name]))
-                    found |= {str(v): None for arm in arms if get_origin(arm) is Literal for v in get_args(arm)}
-        return list(found)
+                arms = (hints[one.name], *get_args(hints[one.name]))
+                values = [str(value) for arm in arms if get_origin(arm) is Literal for value in get_args(arm)]
+                found.setdefault(one.encode_name, {}).update(dict.fromkeys(values))
+        return {name: list(values) for name, values in found.items() if values}

@@ -1,7 +1,9 @@
 """What can be watched or played: topic `catalog.titles`, compacted, so that it always holds every title's newest state.
 
 No viewer is in it: the key is the `contentId`. A record without a value, Kafka's own way to delete a key, is a dead
-letter here, since it could not say when or why: send `title_retraction`.
+letter here, since it could not say when or why: send `title_retraction`. `timestamp` is when the catalogue said so, not
+the title's own age: as everywhere, one that is a week off is not believed, and the time of arrival counts. The table
+`gold.titles` has the newest state of each title.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from schemas.topic import DAY_MS, EventTopic
 
 
 class CatalogEvent(Event, frozen=True, kw_only=True):
-    """Fields that any catalogue event carries. `timestamp` is when the catalogue said so, not the title's own age."""
+    """Fields that any catalogue event carries."""
 
     key_fields: ClassVar[tuple[str, ...]] = ("content_id",)
 

@@ -104,6 +104,13 @@ def test_what_is_no_json_object_is_refused(topic: EventTopic) -> None:
     assert caught.value.reason == "empty"
 
 
+def test_a_topic_with_one_kind_of_event_asks_for_it_all_the_same() -> None:
+    exposures = EVENT_TOPICS["experiment.exposures"]
+    event = smallest(exposures, "exposure")
+    for other in ("never", "play", ""):
+        assert refusal(exposures, {**event, "eventType": other}) == ("unknown_event_type", "eventType")
+
+
 def test_a_refusal_says_what_was_expected() -> None:
     for field, value, said in (
         ("deviceType", "fridge", "Invalid enum value 'fridge'; expected smart_tv, mobile, web"),

@@ -17,7 +17,8 @@ import pytest
 from infra.kafka import producer_config
 from infra.settings import Settings
 from infra.topics import ensure_topics, offsets
-from schemas.registry import PLAYBACK
+from schemas.examples import fullest, smallest
+from schemas.registry import EVENT_TOPICS, PLAYBACK
 from schemas.table import Table
 from schemas.tables import BRONZE, DEAD_LETTERS
 from schemas.topic import Topic
@@ -143,6 +144,31 @@ def test_a_topic_that_is_not_the_one_it_was_is_refused(
         assert process.wait(30) == 1
     expected = "created again" if partitions == 2 else "has partitions 3, expected 2"
     assert expected in log_of(kafka).splitlines()[-1]
+
+
+def test_an_event_of_every_kind_reaches_its_table(kafka: Settings, topics: Mapping[str, Topic]) -> None:
+    from confluent_kafka import Producer
+
+    producer = Producer(producer_config(kafka))
+    sent: dict[str, list[str]] = {}
+    for topic in EVENT_TOPICS.values():
+        for event_type in topic.rank:
+            for how, example in (("smallest", smallest), ("fullest", fullest)):
+                event = example(topic, event_type) | {"eventId": f"{event_type}-{how}"}
+                raw = json.dumps(event).encode()
+                producer.produce(topic.name, raw, topic.decode(raw).key)
+                sent.setdefault(topic.name, []).append(event["eventId"])
+        producer.produce(topic.name, b'{"eventType":"teleport"}', b"k")
+    assert producer.flush(20) == 0
+    with sink(kafka, "g") as process:
+        wait_caught_up(kafka, 30, process)
+        stop(process)
+    rows = sum(map(len, sent.values()))
+    assert assert_each_record_once(kafka) == {"rows": rows, "letters": len(EVENT_TOPICS)}
+    for name, table in BRONZE.items():
+        found = query(table.path(kafka.lake_root), "SELECT event_id, extra FROM t")
+        assert sorted(row["event_id"] for row in found) == sorted(sent[name])
+        assert {row["extra"] for row in found} == {None}, "no field of a contract is an unknown one"
 
 
 def test_a_batch_of_broken_records_moves_the_position(kafka: Settings, topics: Mapping[str, Topic]) -> None:

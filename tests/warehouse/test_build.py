@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from infra.errors import LakeDamaged, SetupError
@@ -51,6 +52,22 @@ def test_silver_keeps_recent_days_and_no_nested_parts(published: Lake) -> None:
 def test_columns_carry_their_definition(published: Lake) -> None:
     sql = "SELECT comment FROM duckdb_columns() WHERE table_name = 'sessions' AND column_name = 'startup_ms'"
     assert "first frame" in str(rows(current_file(published), sql))
+
+
+def test_titles_have_names_beside_their_numbers(published: Lake) -> None:
+    fields = [("content_id", pa.string()), ("title", pa.string()), ("genres", pa.list_(pa.string()))]
+    titles = [{"content_id": "title-a", "title": "The Last Island", "genres": ["drama", "comedy"]}]
+    before = publication.requested(published.settings.warehouse)
+    assert before is not None
+    version = published.write("gold.titles", titles, pa.schema(fields))
+    published.request("p2", before.versions | {"gold.titles": version})
+    build.build(published.settings)
+    sql = """SELECT t.title, t.genres[1], sum(q.plays)::BIGINT FROM gold.quality_minute q
+        JOIN gold.titles t USING (content_id) WHERE q.rollup = 'title' GROUP BY ALL"""
+    path = current_file(published)
+    assert rows(path, sql) == [("The Last Island", "drama", 600)]
+    comment = rows(path, "SELECT comment FROM duckdb_tables() WHERE schema_name = 'gold' AND table_name = 'titles'")
+    assert "The catalogue as it is" in str(comment)
 
 
 def test_any_client_can_open_the_file_and_use_the_macros(published: Lake) -> None:
