@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import ROOT, Settings
+from schemas.registry import EVENT_TOPICS
 from schemas.topic import Topic
 from streams.intake.simulate import arriving, run
 from streams.intake.simulation.audience import Audience
@@ -109,7 +110,7 @@ def test_the_same_run_through_the_collector(collector: RunningCollector, kafka: 
     assert (done.acknowledged + done.rejected) == done.sent
     assert done.rejected == done.broken
     sent = {(record.topic, record.value) for record in records if record.kind != "broken"}
-    there = [(topic, as_sent(value)) for topic in (PLAYBACK, UI) for *_, value in read_all(kafka, topic)]
+    there = [(topic, as_sent(value)) for topic in EVENT_TOPICS for *_, value in read_all(kafka, topic)]
     assert Counter(there) == Counter(sent), "the collector knows a repetition by its eventId"
     assert len(letters(kafka)) == done.broken.total()
 
@@ -136,7 +137,7 @@ def test_a_collector_that_is_killed_loses_nothing_that_was_acknowledged(
     done = run(killing(), target)  # type: ignore[arg-type]
     try:
         assert done.acknowledged == done.sent
-        there = {as_sent(value) for topic in (PLAYBACK, UI) for *_, value in read_all(kafka, topic)}
+        there = {as_sent(value) for topic in EVENT_TOPICS for *_, value in read_all(kafka, topic)}
         assert there == {record.value for record in records}
         assert read_all(kafka, LETTERS) == []
     finally:
