@@ -90,7 +90,9 @@ dead_letters = Table(
     partition_by="received_date",
     columns=(
         *SOURCE,
-        Column("reason", "string", "reason code; docs/dead-letters.md has them all", nullable=False),
+        Column(
+            "reason", "string", "reason code: not_json, empty, missing_field, unknown_event_type, invalid_field", False
+        ),
         Column("field", "string", "wire name of the failing field, if one is at fault"),
         Column("detail", "string", "what was expected and what came", nullable=False),
         Column("key", "binary", "the record's key"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from starlette.datastructures import Headers
 
 from infra.errors import SettingsError
 from infra.settings import Settings
@@ -56,12 +57,12 @@ class Clients:
                 return _cut(address)
         return _cut(_address(hops[-1]))
 
-    def country(self, peer: str | None, header: Callable[[str], str | None], network: str) -> str | None:
+    def country(self, peer: str | None, headers: Headers, network: str) -> str | None:
         """What the trusted proxy says, else what the operator's database says; never a guess."""
         if self._country_header and self.is_trusted(peer):
-            named = (header(self._country_header) or "").strip().upper()
-            if _is_country(named):
-                return named
+            named = headers.getlist(self._country_header)
+            if named and _is_country(named[-1].strip().upper()):
+                return named[-1].strip().upper()
         return self._lookup(network)
 
     def is_trusted(self, peer: str | None) -> bool:

@@ -73,7 +73,8 @@ class Gate:
             msg = "expected a write key that is known, as ?key= or Authorization: Bearer"
             raise RequestRefused(reason="unknown_key", detail=msg)
         peer = request.client.host if request.client else None
-        network = self._clients.network(peer, request.headers.get("x-forwarded-for"))
+        # A proxy may append to the client's own header, or add one of its own behind it.
+        network = self._clients.network(peer, ",".join(request.headers.getlist("x-forwarded-for")))
         for buckets, name, rate in (
             (self._by_key, key, holder.events_per_second),
             (self._networks, network, self._network_rate),
@@ -82,7 +83,7 @@ class Gate:
             if wait:
                 msg = f"expected at most {rate:g} events a second, with bursts of ten seconds' worth"
                 raise RequestRefused(reason="too_fast", detail=msg, retry_after_s=wait)
-        country = self._clients.country(peer, request.headers.get, network)
+        country = self._clients.country(peer, request.headers, network)
         return Visitor(key, holder, network, country, agent(request.headers.get("user-agent", "")))
 
     def charge(self, visitor: Visitor, events: int) -> None:

@@ -25,9 +25,9 @@ from tests.streams.intake.app_world import App
 from tests.streams.intake.test_collector import SEED, RunningCollector
 
 ATTACK_S = 0.8
-OTHERS_MS = 400
-"""What the median of others may wait while an attack goes on; they share two cores with the attacker, and with the
-broker. Their slowest answer is printed."""
+OTHERS_MS, OTHERS_TIMES = 200, 10
+"""What the median of others may wait while an attack goes on: so long, or so many times what they wait without one.
+They share two cores with attacker and broker, and with whatever else runs. Their slowest answer is printed."""
 
 
 class Others:
@@ -155,6 +155,8 @@ def test_what_others_feel(kafka: Settings, topics: dict[str, Topic]) -> None:
     collector = RunningCollector(settings)
     collector.wait_listening()
     try:
+        assert collector.post(SEED).status_code == 200  # the first one waits until the producer knows the topic
+        allowed = 0.0
         print(f"\n{'attack':<16}{'came back':<34}{'others: median':>15}{'slowest':>10}")
         for name, (attack, expected) in {"none": (quiet, set()), **ATTACKS}.items():
             with Others(collector.url) as others:
@@ -164,7 +166,8 @@ def test_what_others_feel(kafka: Settings, topics: dict[str, Topic]) -> None:
             print(f"{name:<16}{said:<34}{statistics.median(waits):>12.0f} ms{max(waits):>7.0f} ms", flush=True)
             assert others.failures == [], name
             assert set(came) == expected, name
-            assert statistics.median(waits) < OTHERS_MS, name
+            allowed = allowed or max(OTHERS_MS, OTHERS_TIMES * statistics.median(waits))
+            assert statistics.median(waits) < allowed, name
         assert collector.process.poll() is None
         assert collector.stop() == 0
     finally:

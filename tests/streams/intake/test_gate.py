@@ -236,6 +236,15 @@ async def test_country_is_the_events_else_the_proxys_else_the_databases_else_non
     assert found == ["NO", "SE", "DE", "FR", None, None, None]
 
 
+async def test_a_client_can_not_put_a_header_before_the_proxys_own() -> None:
+    app = App(collector_trusted_proxies="10.0.0.0/8", collector_network_events_per_s=1)
+    headers = [(b"x-forwarded-for", b"6.6.6.%d"), (b"x-forwarded-for", b"198.51.100.7")]
+    for number in range(12):
+        mine = [(name, value.replace(b"%d", b"%d" % number)) for name, value in headers]
+        answer = await app.request("POST", "/v1/events", numbered(1, number), mine, peer="10.0.0.1")
+    assert answer.status == 429
+
+
 def test_settings_that_contradict_each_other() -> None:
     with pytest.raises(SettingsError, match="expected networks"):
         Clients(Settings(collector_trusted_proxies="10.0.0.0/99"))
