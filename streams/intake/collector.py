@@ -37,6 +37,7 @@ from schemas.topic import EventTopic
 from streams.intake.acknowledged import AcknowledgedProducer
 from streams.intake.bodies import split, unpack
 from streams.intake.routing import Router
+from streams.intake.sdk_file import SdkFile
 from streams.intake.verdicts import Answer, take
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Collector:
             Route("/v1/events", self.preflight, methods=["OPTIONS"]),
             Route("/healthz", self.healthz, methods=["GET"]),
             Route("/metrics", self.metrics, methods=["GET"]),
+            SdkFile().route(),
         ]
         return Starlette(routes=routes, lifespan=lifespan)
 
