@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 deadletters = typer.Typer(help="Records that broke their contract: what, why, and their bytes.", no_args_is_help=True)
 app.add_typer(deadletters, name="deadletters")
+load = typer.Typer(help="Simulated events at a set rate, and what became of each.", no_args_is_help=True)
+app.add_typer(load, name="load")
 
 
 class To(StrEnum):
@@ -24,6 +26,13 @@ class To(StrEnum):
     kafka = "kafka"
     collector = "collector"
     file = "file"
+
+
+class LoadTo(StrEnum):
+    """What a load goes to."""
+
+    kafka = "kafka"
+    collector = "collector"
 
 
 class Source(StrEnum):
@@ -106,6 +115,52 @@ def replay(
     _report(done, summary)
     when = f"in the {hours:g} hours until {end:%Y-%m-%dT%H:%M:%S}Z" if as_now else "at their original times"
     typer.echo(f"{len(recordings)} sessions from {source.value}, {when}")
+
+
+@load.command("run")
+def load_run(
+    *,
+    to: Annotated[
+        LoadTo, typer.Option("--to", help="Straight into the topics, or by the HTTP collector.")
+    ] = LoadTo.kafka,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Events a second, all together; as fast as it goes.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so long (10, unless --events).")] = None,
+    events: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="How many send at the same time.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Events in one request to the collector.")] = 50,
+    key: Annotated[str | None, typer.Option(help="The collector's write key.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which audience is simulated.")] = 1,
+    ledger: Annotated[Path | None, typer.Option(help="Keep what became of each event in this new folder.")] = None,
+) -> None:
+    """Send simulated events and print how many were acknowledged, and how fast. Exits 1 if any was not."""
+    from infra.settings import Settings
+    from streams.intake.load.run import Plan, run
+
+    if seconds is None and events is None:
+        seconds = 10.0
+    plan = Plan(
+        to.value, events, seconds, rate=rate, processes=processes, batch=batch, seed=seed, key=key, ledger=ledger
+    )
+    figures = run(Settings.from_env(), plan, lambda line: typer.echo(line, err=True))
+    typer.echo(figures.as_text())
+    if figures.outcomes["acked"] != figures.sent:
+        raise typer.Exit(1)
+
+
+@load.command("verify")
+def load_verify(
+    ledger: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder that `run` was given.")],
+) -> None:
+    """Is every acknowledged event of a load in Kafka, as it was sent? Exits 1 if not."""
+    from infra.settings import Settings
+    from streams.intake.load.verify import verify
+
+    comparison = verify(Settings.from_env(), ledger)
+    typer.echo(comparison.as_text())
+    if not comparison.holds:
+        raise typer.Exit(1)
 
 
 @deadletters.command("list")
