@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from infra import topics as kafka_topics
 from infra.kafka import consumer_config
-from infra.settings import Settings
+from infra.settings import ROOT, Settings
 from schemas.events.playback import PlaybackEvent
 from schemas.fact import fact_of
 from schemas.registry import PLAYBACK
@@ -22,11 +22,12 @@ from schemas.topic import Topic
 from tests.browser import truth
 from tests.browser.media import Hold, MediaServer, make_video
 from tests.browser.truth import PROBE, Truth
+from tests.documents import examples
 from tests.streams.intake.test_collector import RunningCollector
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka]
 
-SECONDS = 7
+SECONDS = 5
 STARTUP_MS, STALL_MS, PLAYING_MS = 70, 5, 5
 HEARTBEAT_MS = 10_000
 PAGE = """<!doctype html><title>{name}</title>
@@ -327,3 +328,17 @@ def test_what_happens_offline_arrives_later_or_with_the_next_page(stage: Stage) 
     [(_, search)] = stage.events("user.ui.events")
     assert b'"query":"none yet"' in search
     assert b'"userId":"viewer"' in search
+
+
+def test_the_page_of_the_quick_start(stage: Stage) -> None:
+    html = examples(ROOT / "docs" / "sending.md")["page"]
+    html = html.replace("http://127.0.0.1:8700", stage.collector.url)
+    html = html.replace("https://media.example.com/film.mp4", "clip.mp4").replace("<video ", "<video muted ")
+    page = stage.context.new_page()
+    page.goto(stage.media("start").page("/start.html", html))
+    page.evaluate("() => document.querySelector('video').play()")
+    happened(page, "playing")
+    stage.wait(lambda told: kinds(told["title456"]) == ["play", "first_frame"])
+    [(_, click)] = stage.events("user.ui.events")
+    assert b'"target":"play"' in click
+    assert {event.user_id for event in stage.told()["title456"]} == {"user123"}

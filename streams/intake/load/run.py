@@ -41,7 +41,7 @@ class Plan:
     processes: int = 1
     batch: int = 50
     seed: int = 1
-    pool: int = 20_000
+    pool: int = 5_000
     key: str | None = None
     ledger: Path | None = None
 
