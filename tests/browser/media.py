@@ -74,6 +74,16 @@ def make_dash(folder: Path, seconds: float = 20, kbps: tuple[int, ...] = (200, 5
     return manifest
 
 
+def make_hls(folder: Path, seconds: float = 20, kbps: int = 500) -> Path:
+    """An HLS presentation of one rendition: 2 s segments, sound and picture together. Returns its main playlist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    hls = ["-f", "hls", "-hls_time", "2", "-hls_playlist_type", "vod", "-master_pl_name", "main.m3u8"]
+    segments = ["-hls_segment_filename", str(folder / "segment-%05d.ts")]
+    picture = ["-b:v", f"{kbps}k", "-g", "50", "-keyint_min", "50", "-sc_threshold", "0"]
+    _ffmpeg(*_pictures(seconds), *picture, *hls, *segments, str(folder / "video.m3u8"))
+    return folder / "main.m3u8"
+
+
 @dataclass
 class Hold:
     """What matches stops after `after_bytes` (counted from the file's beginning) until it is released."""

@@ -120,6 +120,7 @@ def test_files(kafka: Settings, topics: dict[str, Topic], tmp_path: Path) -> Non
     ]
 
 
+@pytest.mark.long
 def test_load(collector: RunningCollector, kafka: Settings, tmp_path: Path) -> None:
     said = run(tmp_path, kafka, "bash", "-ec", code("load", kafka))
     counts = [int(count.replace(",", "")) for count in re.findall(r"([\d,]+) acked", said)]

@@ -104,7 +104,8 @@ export class Watch implements PlayerListener {
     if (known && known.code === code && known.fatal === fatal && at - known.at < HEARTBEAT_MS) return;
     this.insist();
     this.say("error", at, { errorCode: code, fatal: false });
-    this.trouble = { code, at, fatal };
+    // What it complains about after it has given up changes nothing.
+    if (fatal || !known?.fatal) this.trouble = { code, at, fatal };
     if (this.phase !== "playing") this.mayBeOver();
   }
 
