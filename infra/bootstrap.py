@@ -1,8 +1,8 @@
 """Set-up from nothing: `python3 -m infra.bootstrap [--dev | --lock]`, on the machine's own Python.
 
-tools (uv) → our environment → Java → jars → Airflow's environment → dashboard → with --dev a browser. Standard library
-only. A step that is done already is passed over, so the second run ends at once, a failed one goes on where it broke;
-downloads are cached outside the folder (by uv, by npm, in ~/.cache/playlake), so a second clone downloads nothing.
+tools (uv) → our environment → Java → jars → Airflow's environment → dashboard, SDK → with --dev a browser. Standard
+library only. A step that is done already is passed over, so the second run ends at once, a failed one goes on where it
+broke; downloads are cached outside the folder (by uv, by npm, in ~/.cache/playlake): a second clone downloads nothing.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ def plan(*, dev: bool) -> list[Step]:
     if (pages.PAGES / "package.json").is_file():
         if not pages.machine_node():
             steps.append(pages.node_from_wheel())
-        steps.append(pages.bundle())
-    if dev and not pages.find_browser():
+        steps += [pages.bundle(), pages.sdk()]
+    if dev and not pages.has_browser():
         if pages.can_install_browser():
             steps.append(pages.browser())
         else:
-            print("note: the browser tests need Chromium; install one, e.g. by `apt-get install chromium`")
+            print("note: the browser tests need Chromium and ffmpeg, e.g. by `apt-get install chromium ffmpeg`")
     return steps
 
 

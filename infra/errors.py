@@ -4,6 +4,7 @@ PlaylakeError
 ├── SettingsError     a setting is missing, malformed or contradicts another
 ├── SetupError        a download, an environment or a program that is needed is not there
 ├── ProcessError      a process of the platform does not start, stay up or stop
+├── DeliveryError     events that Kafka has not acknowledged
 ├── ContractError     a record breaks its contract (becomes a dead letter)
 ├── RequestRefused    a request to the collector of which nothing is taken
 ├── PositionRefused   a source is not the one whose positions are stored; going on would lose or double
@@ -15,6 +16,8 @@ PlaylakeError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class PlaylakeError(Exception):
@@ -31,6 +34,17 @@ class SetupError(PlaylakeError):
 
 class ProcessError(PlaylakeError):
     """A process of the platform does not start, stay up or stop."""
+
+
+class DeliveryError(PlaylakeError):
+    """Events that Kafka has not acknowledged.
+
+    failures: what is known of each one; an event that is still under way is in none of them.
+    """
+
+    def __init__(self, detail: str, failures: Sequence[object] = ()) -> None:
+        super().__init__(detail)
+        self.failures = failures
 
 
 class ContractError(PlaylakeError):

@@ -8,14 +8,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 if TYPE_CHECKING:
+    from streams.intake.bulk.importing import Window
+    from streams.intake.bulk.mapping import Mapping
     from streams.intake.simulate import Summary
 
 app = typer.Typer()
 deadletters = typer.Typer(help="Records that broke their contract: what, why, and their bytes.", no_args_is_help=True)
 app.add_typer(deadletters, name="deadletters")
+load = typer.Typer(help="Simulated events at a set rate, and what became of each.", no_args_is_help=True)
+app.add_typer(load, name="load")
 
 
 class To(StrEnum):
@@ -24,6 +29,13 @@ class To(StrEnum):
     kafka = "kafka"
     collector = "collector"
     file = "file"
+
+
+class LoadTo(StrEnum):
+    """What a load goes to."""
+
+    kafka = "kafka"
+    collector = "collector"
 
 
 class Source(StrEnum):
@@ -107,6 +119,100 @@ def replay(
     _report(done, summary)
     when = f"in the {hours:g} hours until {end:%Y-%m-%dT%H:%M:%S}Z" if as_now else "at their original times"
     typer.echo(f"{len(recordings)} sessions from {source.value}, {when}")
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, NDJSON (also .gz) or Parquet.")],
+    *,
+    mapping: Annotated[str, typer.Option(help="A mapping file (.toml), or lumos, youtube-2015.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing: show what would be sent.")] = False,
+    show: Annotated[int, typer.Option(min=0, help="With --dry-run: so many events, and so many rejected ones.")] = 5,
+    as_now: Annotated[bool, typer.Option("--as-now", help="Lay the rows into the hours before --until.")] = False,
+    hours: Annotated[float, typer.Option(min=0.1, help="How many hours to lay them into.")] = 3,
+    until: DateTime = None,
+    rate: RateOption = None,
+    to: ToOption = To.kafka,
+    output: OutputOption = None,
+    position: Annotated[Path | None, typer.Option(help="Where to remember how far it came.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="From the first row again.")] = False,
+) -> None:
+    """Send the events that a mapping makes of a file. Goes on where it stopped; exits 1 if a row was rejected."""
+    from infra.settings import Settings
+    from streams.intake.bulk import importing
+    from streams.intake.bulk.shipped import find
+    from streams.intake.replay import begun_hour
+    from streams.intake.targets import target
+
+    found = find(mapping)
+    window = None
+    if as_now:
+        window = importing.Window(until.replace(tzinfo=UTC) if until else begun_hour(datetime.now(UTC)), hours)
+    if dry_run:
+        raise typer.Exit(_show_import(file, found, window, show))
+    settings = Settings.from_env()
+    name = mapping if Path(mapping).suffix != ".toml" else _content_of(Path(mapping))
+    place = position or settings.home / "imports" / f"{file.name}.{Path(mapping).stem}.{to.value}.json"
+
+    def say(result: importing.Result) -> None:
+        sent = result.sent.total()
+        typer.echo(f"row {result.rows:,}: {sent:,} events sent, {sent / result.seconds:,.0f}/s", err=True)
+
+    goes_to = target(to.value, settings, output)
+    done = importing.run(file, found, name, goes_to, place, window=window, rate=rate, restart=restart, say=say)
+    goes_to.finish()
+    for topic, count in sorted(done.sent.items()):
+        typer.echo(f"{topic:<28}{count:>12,} events")
+    typer.echo(f"{done.rows:,} rows, {done.skipped_rows:,} of them sent before; {done.rejected:,} events rejected")
+    if done.rejected:
+        typer.echo(f"rejected ones, and why: {place}.rejected.ndjson", err=True)
+        raise typer.Exit(1)
+
+
+@load.command("run")
+def load_run(
+    *,
+    to: Annotated[
+        LoadTo, typer.Option("--to", help="Straight into the topics, or by the HTTP collector.")
+    ] = LoadTo.kafka,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Events a second, all together; as fast as it goes.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so long (10, unless --events).")] = None,
+    events: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="How many send at the same time.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Events in one request to the collector.")] = 50,
+    key: Annotated[str | None, typer.Option(help="The collector's write key.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which audience is simulated.")] = 1,
+    ledger: Annotated[Path | None, typer.Option(help="Keep what became of each event in this new folder.")] = None,
+) -> None:
+    """Send simulated events and print how many were acknowledged, and how fast. Exits 1 if any was not."""
+    from infra.settings import Settings
+    from streams.intake.load.run import Plan, run
+
+    if seconds is None and events is None:
+        seconds = 10.0
+    plan = Plan(
+        to.value, events, seconds, rate=rate, processes=processes, batch=batch, seed=seed, key=key, ledger=ledger
+    )
+    figures = run(Settings.from_env(), plan, lambda line: typer.echo(line, err=True))
+    typer.echo(figures.as_text())
+    if figures.outcomes["acked"] != figures.sent:
+        raise typer.Exit(1)
+
+
+@load.command("verify")
+def load_verify(
+    ledger: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder that `run` was given.")],
+) -> None:
+    """Is every acknowledged event of a load in Kafka, as it was sent? Exits 1 if not."""
+    from infra.settings import Settings
+    from streams.intake.load.verify import verify
+
+    comparison = verify(Settings.from_env(), ledger)
+    typer.echo(comparison.as_text())
+    if not comparison.holds:
+        raise typer.Exit(1)
 
 
 @deadletters.command("list")
@@ -204,6 +310,29 @@ def reconcile_command(
     typer.echo(to_json(report) if as_json else as_text(report))
     if not report.holds:
         raise typer.Exit(1)
+
+
+def _content_of(path: Path) -> str:
+    """A mapping file's content stands for it: another content is another mapping."""
+    from streams.intake.bulk.rows import fingerprint
+
+    return fingerprint(path)
+
+
+def _show_import(file: Path, mapping: Mapping, window: Window | None, show: int) -> int:
+    """The first mapped events and the first rejected ones, each a line of JSON; 1 if any is rejected."""
+    from streams.intake.bulk import importing
+    from streams.intake.bulk.rows import fingerprint
+
+    counts = {"would be sent": 0, "would be rejected": 0}
+    for _, events in importing.events(file, mapping, fingerprint(file), window):
+        for event in events:
+            what = "would be rejected" if event.error else "would be sent"
+            counts[what] += 1
+            if counts[what] <= show:
+                typer.echo(f"{what}: {msgspec.json.encode(importing.describe(event)).decode()}")
+    typer.echo(", ".join(f"{count:,} events {what}" for what, count in counts.items()))
+    return 1 if counts["would be rejected"] else 0
 
 
 def _report(done: Summary, path: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""The dashboard's bundle (npm) and, for its tests, a browser."""
+"""The bundles of what runs in browsers, the dashboard and the SDK (npm); for their tests a browser and ffmpeg."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from infra.setup import python
 from infra.setup.step import Runner, Step
 
 PAGES = ROOT / "warehouse" / "pages"
-BUNDLE = PAGES / "dist"
+SDK = ROOT / "streams" / "intake" / "sdk"
+CONTRACTS = ROOT / "schemas" / "generated" / "events"
 NODE_HOME = ROOT / ".node"
 OLDEST_NODE = 20
+PACKAGES = ("chromium", "ffmpeg")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -29,11 +31,20 @@ def node_from_wheel() -> Step:
 
 
 def bundle() -> Step:
-    return Step("Dashboard", BUNDLE, _sources, _make_bundle)
+    return _bundle("Dashboard", PAGES)
+
+
+def sdk() -> Step:
+    """The SDK; its field names and types come from the contracts."""
+    return _bundle("Browser SDK", SDK, CONTRACTS)
 
 
 def browser() -> Step:
-    return Step("Chromium for the browser tests", ROOT / ".browser", lambda: BROWSERS, _make_browser)
+    return Step("Chromium and ffmpeg for the browser tests", ROOT / ".browser", lambda: PACKAGES, _make_browser)
+
+
+def has_browser() -> bool:
+    return find_browser() is not None and shutil.which("ffmpeg") is not None
 
 
 def find_browser() -> str | None:
@@ -54,9 +65,13 @@ def machine_node() -> Path | None:
     return Path(node) if major and int(major[1]) >= OLDEST_NODE else None
 
 
-def _sources() -> Iterator[Path | str]:
+def _bundle(title: str, folder: Path, *others: Path) -> Step:
+    return Step(title, folder / "dist", lambda: [*_sources(folder), *others], partial(_make_bundle, folder))
+
+
+def _sources(folder: Path) -> Iterator[Path | str]:
     yield str(ROOT)
-    for path in sorted(PAGES.iterdir()):
+    for path in sorted(folder.iterdir()):
         if path.name not in ("node_modules", "dist", "build"):
             yield path
 
@@ -77,13 +92,14 @@ def npm_command() -> tuple[list[str], dict[str, str]]:
     return npm, {"PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
 
-def _make_bundle(runner: Runner) -> None:
+def _make_bundle(folder: Path, runner: Runner) -> None:
     npm, env = npm_command()
-    run = partial(runner.run, cwd=PAGES, env=env)
+    run = partial(runner.run, cwd=folder, env=env)
     run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], tries=2)
     run([*npm, "run", "build"])
-    if not BUNDLE.is_dir():
-        msg = f"expected `npm run build` to write {BUNDLE.relative_to(ROOT)}, it did not"
+    made = folder / "dist"
+    if not made.is_dir():
+        msg = f"expected `npm run build` to write {made.relative_to(ROOT)}, it did not"
         raise SetupError(msg)
 
 
@@ -91,4 +107,4 @@ def _make_browser(runner: Runner) -> None:
     (ROOT / ".browser").mkdir(exist_ok=True)
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     runner.run(["apt-get", "update", "-q"], env=env, tries=2)
-    runner.run(["apt-get", "install", "-qy", "--no-install-recommends", "chromium"], env=env, tries=2)
+    runner.run(["apt-get", "install", "-qy", "--no-install-recommends", *PACKAGES], env=env, tries=2)

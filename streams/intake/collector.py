@@ -49,6 +49,7 @@ from streams.intake.collector_metrics import Metrics
 from streams.intake.durable import DurableProducer
 from streams.intake.gate import Gate, Visitor
 from streams.intake.openapi import document
+from streams.intake.sdk_file import SdkFile
 from streams.intake.spool import Spool
 from streams.intake.verdicts import Answer, Judge, Origin
 
@@ -115,6 +116,7 @@ class Collector:
             Route("/healthz", self.healthz, methods=["GET"]),
             Route("/metrics", self.page_of_metrics, methods=["GET"]),
             Route("/openapi.json", self.openapi, methods=["GET"]),
+            SdkFile().route(),
         ]
         return Starlette(routes=routes, lifespan=lifespan)
 

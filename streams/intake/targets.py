@@ -30,8 +30,11 @@ class Target(Protocol):
     def pause(self) -> None:
         """Nothing to send for a moment: let out what waits for company."""
 
+    def settle(self) -> None:
+        """Wait until everything so far is acknowledged. Raises ProcessError when something never was."""
+
     def finish(self) -> None:
-        """Wait until everything is acknowledged. Raises ProcessError when something never was."""
+        """`settle`, and take nothing more."""
 
 
 class ToKafka:
@@ -60,6 +63,9 @@ class ToKafka:
         self._producer.poll(0)
 
     def finish(self) -> None:
+        self.settle()
+
+    def settle(self) -> None:
         left = self._producer.flush(120)
         if left or self._failed:
             msg = (
@@ -95,6 +101,9 @@ class ToCollector:
             self._post()
 
     def pause(self) -> None:
+        self._post()
+
+    def settle(self) -> None:
         self._post()
 
     def finish(self) -> None:
@@ -148,6 +157,9 @@ class ToFile:
         self.acknowledged[topic] += 1
 
     def pause(self) -> None:
+        self._file.flush()
+
+    def settle(self) -> None:
         self._file.flush()
 
     def finish(self) -> None:

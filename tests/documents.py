@@ -1,0 +1,18 @@
+"""The examples of a document: what stands in it is what is tried.
+
+An example that is tried has `<!-- try: name -->` before its code block.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+BLOCK = re.compile(r"<!-- try: (?P<name>[\w -]+) -->\n```(?P<language>\w+)\n(?P<code>.*?)\n```", re.DOTALL)
+
+
+def examples(path: Path) -> dict[str, str]:
+    """Name → code, of every example that is to be tried."""
+    found = [(match["name"], match["code"]) for match in BLOCK.finditer(path.read_text())]
+    assert len(found) == len(dict(found)) == path.read_text().count("<!-- try:"), "two of a name, or one without code"
+    return dict(found)
