@@ -17,6 +17,9 @@ EVENT_TOPICS: dict[str, EventTopic] = {
 """Topic name → topic, for every file in `schemas/events/`."""
 
 PLAYBACK = EVENT_TOPICS["user.playback.events"]
+CMCD = EVENT_TOPICS["player.cmcd.reports"]
+SESSION_TOPICS = (PLAYBACK, CMCD)
+"""The topics that viewing sessions are made of."""
 
 LIVE_QUALITY = Topic(
     name="live.quality",
@@ -32,13 +35,19 @@ the higher `position` counts; the lag keeps it readable while a zombie may still
 DEAD_LETTER_TOPIC = Topic(name="dead.letters", partitions=1, retention_ms=14 * DAY_MS, timestamp_type="CreateTime")
 """Records that broke their contract, announced for alerting; the Delta table of the same name is the truth."""
 
-STREAM_STATE = Topic(
-    name="playlake-stream-buckets-changelog",
-    cleanup_policy="compact",
-    retention_ms=-1,
-    timestamp_type="CreateTime",
-    config={"min.compaction.lag.ms": "3600000", "max.message.bytes": "8388608", "segment.ms": "3600000"},
-)
-"""State of the stream worker. The lag keeps a bucket's newest record while a zombie may still write older ones."""
 
-TOPICS: tuple[Topic, ...] = (*EVENT_TOPICS.values(), LIVE_QUALITY, DEAD_LETTER_TOPIC, STREAM_STATE)
+def _stream_state(app_id: str) -> Topic:
+    """State of a stream worker. The lag keeps a bucket's newest record while a zombie may still write older ones."""
+    return Topic(
+        name=f"{app_id}-buckets-changelog",
+        cleanup_policy="compact",
+        retention_ms=-1,
+        timestamp_type="CreateTime",
+        config={"min.compaction.lag.ms": "3600000", "max.message.bytes": "8388608", "segment.ms": "3600000"},
+    )
+
+
+STREAM_STATE = _stream_state("playlake-stream")
+CMCD_STREAM_STATE = _stream_state("playlake-cmcd")
+
+TOPICS: tuple[Topic, ...] = (*EVENT_TOPICS.values(), LIVE_QUALITY, DEAD_LETTER_TOPIC, STREAM_STATE, CMCD_STREAM_STATE)
