@@ -18,6 +18,9 @@ REASONS = CONTRACT_REASONS | INTAKE_REASONS
 
 REFUSALS: dict[str, tuple[int, str]] = {
     "unknown_key": (401, "no write key, or none that is known"),
+    "no_reports": (400, "there are no reports of players in it (`/v1/cmcd`), or its `?t=` is too long"),
+    "not_for_reports": (403, "the write key is not for players' reports"),
+    "reports_too_fast": (403, "too many reports; not 429, which players answer by sending everything again"),
     "origin_not_allowed": (403, "pages of this origin may not send here"),
     "unknown_topic": (404, "`?topic=` names none"),
     "slow": (408, "the body took too long to come"),

@@ -7,6 +7,8 @@
 the topic that its eventType names (`?topic=` says it where two topics know the name), with what the collector adds
 (`additions.py`); one that breaks its contract becomes a dead letter.
 
+Players report to `/v1/cmcd` (`streams/intake/cmcd.py`): 204, and what is not 200 of these.
+
     200  a verdict per event, in the body's order; with `Prefer: return=minimal` only those that were not accepted
     400  nothing in the body can be read: it is kept as one dead letter, as it came
     4xx  nothing is taken (`schemas/refusals.py`); 429 after Retry-After again
@@ -26,6 +28,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
@@ -41,8 +44,9 @@ from infra.errors import ContractError, RequestRefused, SettingsError
 from infra.kafka import producer_config
 from infra.settings import Settings
 from schemas.refusals import REFUSALS
-from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
+from schemas.registry import CMCD, DEAD_LETTER_TOPIC, EVENT_TOPICS
 from schemas.topic import EventTopic
+from streams.intake import cmcd
 from streams.intake.acknowledged import AcknowledgedProducer
 from streams.intake.bodies import split
 from streams.intake.collector_metrics import Metrics
@@ -61,7 +65,7 @@ GRACE_S = 6
 FLUSH_S = 2.0
 PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
-    "access-control-allow-headers": "authorization, content-type, content-encoding, prefer",
+    "access-control-allow-headers": "*, authorization",
     "access-control-max-age": "86400",
 }
 EXPOSED = {"access-control-expose-headers": "retry-after"}
@@ -113,6 +117,8 @@ class Collector:
             Route("/v1/events", self.post, methods=["POST"]),
             Route("/v1/events", self.preflight, methods=["OPTIONS"]),
             Route("/v1/pixel", self.pixel, methods=["GET"]),
+            Route("/v1/cmcd", self.cmcd, methods=["GET", "POST"]),
+            Route("/v1/cmcd", self.preflight, methods=["OPTIONS"]),
             Route("/healthz", self.healthz, methods=["GET"]),
             Route("/metrics", self.page_of_metrics, methods=["GET"]),
             Route("/openapi.json", self.openapi, methods=["GET"]),
@@ -145,6 +151,35 @@ class Collector:
         if answer.unknown:
             return _json(503, answer, _retry(1))
         return Response(GIF, headers={"cache-control": "no-store"}, media_type="image/gif")
+
+    @way_in("cmcd")
+    async def cmcd(self, request: Request) -> Response:
+        """Reports of players, answered without content: `streams/intake/cmcd.py`."""
+        visitor = self._admit_player(request)
+        with self.gate.room(visitor) as room:
+            try:
+                body = await room.body(request)
+            except ContractError as error:
+                return await self._unreadable(room.packed, error, CMCD, visitor)
+            asked = cmcd.Asked(body, request.query_params, request.headers, visitor.additions())
+            began = time.monotonic()
+            size = self._settings.collector_max_event_bytes
+            answer = await cmcd.take(asked, datetime.now(UTC), self._producer.send, size)
+        self.gate.charge(visitor, len(answer.events))
+        self.metrics.taken(answer, len(body), time.monotonic() - began)
+        return _json(503, answer, _retry(1)) if answer.unknown else Response(status_code=204)
+
+    def _admit_player(self, request: Request) -> Visitor:
+        """Who it is. Not 429 for who is too fast: a player answers that by sending everything again."""
+        try:
+            visitor = self.gate.admit(request)
+        except RequestRefused as refused:
+            if refused.reason == "too_fast":
+                raise RequestRefused(reason="reports_too_fast", detail=refused.detail) from None
+            raise
+        if CMCD.name not in visitor.holder.topics:
+            raise RequestRefused(reason="not_for_reports", detail=f"the write key is not for {CMCD.name}")
+        return visitor
 
     @way_in("preflight")
     async def preflight(self, request: Request) -> Response:

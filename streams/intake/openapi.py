@@ -57,6 +57,7 @@ def document(settings: Settings) -> dict[str, Any]:
         "paths": {
             "/v1/events": {"post": _post(settings), "options": _preflight()},
             "/v1/pixel": {"get": _pixel()},
+            "/v1/cmcd": {"post": _reports(has_body=True), "get": _reports(has_body=False), "options": _preflight()},
             "/healthz": {"get": _page("Whether events are taken.", {200: "They are.", 503: "They are not."})},
             "/metrics": {"get": _page("Figures for Prometheus.", {200: "Text."})},
             "/openapi.json": {"get": _page("This description.", {200: "JSON."})},
@@ -105,6 +106,23 @@ def _pixel() -> dict[str, Any]:
         "parameters": [event, _topic_parameter()],
         "responses": answers,
     }
+
+
+def _reports(*, has_body: bool) -> dict[str, Any]:
+    """`/v1/cmcd`. Players read no answer, so a good one has no content."""
+    statuses = set(TEXT) - {404, 429} - (set() if has_body else IN_BODY - {400})
+    answers: dict[str, Any] = {"204": {"description": "The reports are kept (a broken one as a dead letter)."}}
+    answers |= {str(status): _refused(status) for status in sorted(statuses)}
+    text = {"schema": {"type": "string", "description": "CMCD, a report a line."}}
+    said: dict[str, Any] = {
+        "summary": "Reports of players (CMCD)",
+        "parameters": [
+            {"name": "t", "in": "query", "description": "Target, of several.", "schema": {"type": "string"}},
+            {"name": "CMCD", "in": "query", "description": "A report in request mode.", "schema": {"type": "string"}},
+        ],
+        "responses": answers,
+    }
+    return said | ({"requestBody": {"content": {"application/cmcd": text}}} if has_body else {})
 
 
 def _preflight() -> dict[str, Any]:

@@ -1,0 +1,99 @@
+"""Reports of players: `/v1/cmcd`, for the event targets of dash.js, hls.js, Shaka and whoever else speaks CMCD.
+
+    POST /v1/cmcd?t=main      event mode (version 2): a report a line, `Content-Type: application/cmcd`
+    GET  /v1/cmcd?CMCD=...    request mode, also by the headers CMCD-Object, -Request, -Session, -Status
+
+`t` names the target, for pages that report to more than one: each numbers its reports for itself. The answer is 204
+with nothing in it, as soon as the reports are kept. A report that breaks its contract becomes a dead letter, and the
+answer is 204 all the same: players send again what was answered with 429 or 5xx, all of it, on every event that they
+have. So 503 is the last resort (Kafka does not take the reports and the spool is full), and who reports too fast hears
+403, which makes players drop what they sent.
+
+The collector reads reports and does not translate them: that needs their order (`schemas/cmcd/order.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from infra.errors import ContractError, RequestRefused
+from schemas.cmcd.wire import lines, of_headers, read_report
+from schemas.events.cmcd import CmcdEvent, CmcdReport, CmcdRequest
+from schemas.registry import CMCD, DEAD_LETTER_TOPIC
+from streams.intake.acknowledged import Record
+from streams.intake.additions import Additions
+from streams.intake.verdicts import Answer, Send, Verdict, dead_letter
+
+NOTHING = (
+    "expected reports of players: CMCD lines in the body of a POST, ?CMCD= in the query, or CMCD-* headers; "
+    "there is none of these"
+)
+MAX_TARGET = 64
+
+
+class Asked(NamedTuple):
+    """What a player's request carries. Header names are in lower case."""
+
+    body: bytes
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    additions: Additions
+
+    @property
+    def target(self) -> str:
+        """`?t=`. Raises RequestRefused."""
+        target = self.query.get("t", "")
+        if len(target) > MAX_TARGET:
+            msg = f"expected a target ?t= of at most {MAX_TARGET} characters, got {len(target)}"
+            raise RequestRefused(reason="no_reports", detail=msg)
+        return target
+
+    def reports(self) -> list[tuple[bytes, type[CmcdReport]]]:
+        """Each report with its mode. Raises RequestRefused when there is none."""
+        found: list[tuple[bytes, type[CmcdReport]]] = [(line, CmcdEvent) for line in lines(self.body)]
+        beside = (self.query.get("CMCD", "").strip().encode("utf-8", "replace"), of_headers(self.headers))
+        found += [(text, CmcdRequest) for text in beside if text]
+        if not found:
+            raise RequestRefused(reason="no_reports", detail=NOTHING)
+        return found
+
+
+async def take(asked: Asked, received_at: datetime, send: Send, max_report_bytes: int) -> Answer:
+    """Judge the reports of one request, and keep them. Raises RequestRefused when nothing can be taken."""
+    target = asked.target
+    verdicts: list[Verdict] = []
+    records: list[Record] = []
+    for index, (raw, mode) in enumerate(asked.reports()):
+        try:
+            records.append(_record(read(raw, mode, target, received_at, max_report_bytes), asked.additions))
+            verdicts.append(Verdict(index, "accepted", CMCD.name))
+        except ContractError as error:
+            records.append(_letter(raw, error, max_report_bytes))
+            verdicts.append(Verdict(index, "rejected", None, None, None, error.reason, error.field, error.detail))
+    for verdict, receipt in zip(verdicts, await send(records), strict=True):
+        if receipt.error is not None:
+            verdict.status, verdict.reason, verdict.detail = "unknown", None, f"not acknowledged: {receipt.error}"
+    count = Counter(verdict.status for verdict in verdicts)
+    return Answer(count["accepted"], 0, count["rejected"], count["unknown"], verdicts)
+
+
+def read(raw: bytes, mode: type[CmcdReport], target: str, received_at: datetime, max_bytes: int) -> CmcdReport:
+    """One report. Raises ContractError."""
+    if len(raw) > max_bytes:
+        detail = f"expected at most {max_bytes} bytes, got {len(raw)}; only the beginning is kept"
+        raise ContractError(reason="too_large", detail=detail)
+    return read_report(raw, mode, target, received_at)
+
+
+def _record(report: CmcdReport, additions: Additions) -> Record:
+    value, _ = additions.to(msgspec.json.encode(report), report)
+    return Record(CMCD.name, report.key.encode(), value)
+
+
+def _letter(raw: bytes, error: ContractError, max_bytes: int) -> Record:
+    return Record(DEAD_LETTER_TOPIC.name, None, dead_letter(raw, error, CMCD, max_bytes))
