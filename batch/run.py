@@ -18,7 +18,7 @@ from batch.spark import spark_session
 from batch.stage import Days, Job, new_stage_id
 from infra.errors import StageRefused
 from infra.settings import Settings
-from schemas.registry import EVENT_TOPICS, PLAYBACK
+from schemas.registry import EVENT_TOPICS, SESSION_TOPICS
 from schemas.stage import Manifest, StagedLayer, StagedTable, read_manifest, require_audit, write_manifest
 from schemas.table import Table
 from schemas.tables import SILVER
@@ -85,13 +85,13 @@ def _silver(job: Job) -> dict[str, StagedTable]:
             _report("staged", SILVER[topic.table], staged, started)
         return staged
 
-    # Playback first: the sessions wait for it, and for nothing else.
-    topics = sorted(EVENT_TOPICS.values(), key=lambda topic: topic is not PLAYBACK)
+    # What sessions are made of first: they wait for it, and for nothing else.
+    topics = sorted(EVENT_TOPICS.values(), key=lambda topic: topic not in SESSION_TOPICS)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         staging = {topic.table: pool.submit(one, topic) for topic in topics}
-        playback = staging[PLAYBACK.table].result()
+        awaited = {topic.table: staging[topic.table].result() for topic in SESSION_TOPICS}
         started = time.monotonic()
-        sessions = stage_sessions(job, playback)
+        sessions = stage_sessions(job, {name: events for name, events in awaited.items() if events})
     if sessions:
         _report("staged", SESSIONS, sessions, started)
     found = {name: future.result() for name, future in staging.items()} | {SESSIONS.name: sessions}

@@ -21,6 +21,7 @@ from infra.errors import CheckFailed, ProcessError, StageRefused
 from infra.settings import Settings
 from schemas import stage
 from schemas.fact import from_ms, to_ms
+from schemas.registry import CMCD
 from schemas.stage import Manifest, StagedLayer
 from schemas.tables import BRONZE, SILVER
 from tests.batch.world import (
@@ -28,6 +29,7 @@ from tests.batch.world import (
     TOPICS,
     Sent,
     approve,
+    cmcd,
     every_kind,
     expected_events,
     expected_sessions,
@@ -45,6 +47,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 UI, CATALOG = TOPICS["user.ui.events"], TOPICS["catalog.titles"]
 GOLD = ("gold.quality_minute", "gold.quality_hourly", "gold.title_daily", "gold.audience_daily")
 SENT = playback(seed=7, viewers=24)
+REPORTED = cmcd(seed=7, players=8)
 
 
 def pass_through(lake: Settings, layer: StagedLayer, days: Days | None = None) -> Manifest | None:
@@ -71,6 +74,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, spark_server: Settings) -> W
     write_bronze(lake, SENT)
     write_bronze(lake, impressions(10), UI)
     write_bronze(lake, every_kind(CATALOG), CATALOG)
+    write_bronze(lake, REPORTED, CMCD)
     pass_through(lake, "silver")
     manifest = run.stage(lake, "gold")
     assert manifest is not None
@@ -131,7 +135,8 @@ def test_gold_titles_is_the_newest_state_of_each_whatever_order_it_came_in(lake:
 
 
 def test_spark_folds_as_the_plain_fold_does(whole: Whole) -> None:
-    assert read(whole.lake, "silver.sessions") == expected_sessions(whole.lake, whole.sent)
+    assert read(whole.lake, "silver.sessions") == expected_sessions(whole.lake, whole.sent, REPORTED)
+    assert {f"p{n}" for n in range(1, 8)} <= {row["session_id"] for row in read(whole.lake, "silver.sessions")}
 
 
 def test_gold_adds_up_to_the_sessions(whole: Whole) -> None:
@@ -151,7 +156,7 @@ def test_gold_adds_up_to_the_sessions(whole: Whole) -> None:
     assert sum(row["watched_ms"] for row in audience) == sum(row["watched_ms"] for row in sessions)
     merged = [max(ranks) for ranks in zip(*(row["viewer_registers"] for row in audience), strict=True)]
     assert len(merged) == 1024
-    assert sum(rank > 0 for rank in merged) == len({row["user_id"] for row in sessions})
+    assert sum(rank > 0 for rank in merged) == len({row["user_id"] or row["session_id"] for row in sessions})
 
 
 @pytest.mark.parametrize("layer", ["silver", "gold"])
@@ -169,7 +174,7 @@ def test_the_real_audit_finds_that_what_is_staged_keeps_its_own_checks(whole: Wh
 def test_the_publish_record_names_versions_and_the_cutover_minute(whole: Whole) -> None:
     # The catalogue has had nothing new for longer: it is no table of minutes.
     assert max(one.received_ms for one in every_kind(CATALOG)) < max(one.received_ms for one in whole.sent)
-    now = from_ms(max(one.received_ms for one in whole.sent))
+    now = from_ms(max(one.received_ms for one in (*whole.sent, *REPORTED)))
     assert whole.record["cutover_minute"] == (now - timedelta(seconds=300)).replace(second=0, microsecond=0)
     assert whole.record["versions"].keys() == {*GOLD, "gold.titles", "silver.sessions"}
     written = msgspec.json.decode((whole.lake.warehouse / "publish.json").read_bytes())
@@ -182,14 +187,18 @@ def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole, 
     sent = list(whole.sent)
     rnd.shuffle(sent)
     cuts = [0, *sorted(rnd.sample(range(1, len(sent)), pieces - 1)), len(sent)]
+    reported = rnd.sample(REPORTED, len(REPORTED))
+    half = len(reported) // 2
     for n, (begin, end) in enumerate(pairwise(cuts)):
         write_bronze(lake, sent[begin:end])
+        if n in (0, pieces - 1):
+            write_bronze(lake, reported[half:] if n else reported[:half], CMCD)
         assert pass_through(lake, "silver")
         if n:
             assert pass_through(lake, "gold")
     assert run.stage(lake, "silver") is None
     assert run.stage(lake, "gold") is None
-    for table in ("silver.playback_events", "silver.sessions", *GOLD):
+    for table in ("silver.playback_events", "silver.cmcd_reports", "silver.sessions", *GOLD):
         assert read(lake, table) == read(whole.lake, table), table
 
 

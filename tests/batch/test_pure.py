@@ -14,19 +14,20 @@ from deltalake import DeltaTable
 from batch.gold.stage import gold_tables, sources_of
 from batch.history import Progress, has_new_files
 from batch.publish import NEVER, cutover_minute
-from batch.silver.fold import COPIES, INPUT_COLUMNS, groups
+from batch.silver.fold import COPIES, INPUT_COLUMNS, REPORT_INPUT_COLUMNS, groups
 from batch.stage import Days, in_dates
 from infra.errors import CheckFailed, SettingsError, StageRefused
 from infra.settings import Settings
 from schemas import stage
+from schemas.cmcd.report import report_of, reports_of
 from schemas.derive import arrow_schema
 from schemas.fact import fact_of, facts_of
 from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
-from schemas.registry import PLAYBACK
+from schemas.registry import CMCD, PLAYBACK
 from schemas.stage import Audit, Manifest, StagedTable
 from schemas.tables import BRONZE
 from streams.bronze_rows import Decoder
-from tests.batch.world import START, playback, write_bronze
+from tests.batch.world import START, cmcd, playback, write_bronze
 
 MANIFEST = Manifest(
     stage_id="s1", layer="silver", tables={"sessions": StagedTable(version=3, rows=1, base=2, sources={}, complete={})}
@@ -81,7 +82,9 @@ def test_a_row_of_bronze_makes_the_fact_that_the_stream_makes_of_its_record() ->
 def test_a_group_split_over_batches_stays_one_and_its_copies_count() -> None:
     table = Decoder(PLAYBACK).decode([replace(one, received_ms=1) for one in playback(seed=5, viewers=3)]).rows
     table = table.sort_by("group_id").append_column(COPIES, pa.nulls(table.num_rows, pa.int64()))
-    table = table.select([*INPUT_COLUMNS, COPIES])
+    for name in set(REPORT_INPUT_COLUMNS) - set(table.column_names):
+        table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
+    table = table.select(list(dict.fromkeys([*INPUT_COLUMNS, *REPORT_INPUT_COLUMNS, COPIES])))
     sizes = {name.as_py(): 0 for name in table["group_id"].unique()}
     for name in table["group_id"].to_pylist():
         sizes[name] += 1
@@ -90,7 +93,8 @@ def test_a_group_split_over_batches_stays_one_and_its_copies_count() -> None:
     table = pa.concat_tables([pa.Table.from_pylist([tally], table.schema), table])
     same = sum(event_id == twice["event_id"] for event_id in table["event_id"].to_pylist()) - 1
     sizes[twice["group_id"]] += 2 * same
-    assert [len(facts) for facts in groups(iter(table.to_batches(max_chunksize=7)))] == list(sizes.values())
+    found = list(groups(iter(table.to_batches(max_chunksize=7))))
+    assert [sum(group.copies.get(fact.event_id, 1) for fact in group.facts) for group in found] == list(sizes.values())
 
 
 def test_only_a_version_that_brought_files_is_worth_a_look(settings: Settings) -> None:
@@ -129,3 +133,11 @@ def test_every_gold_table_is_checked_and_described() -> None:
 
 def test_bronze_of_playback_has_all_that_a_fact_needs() -> None:
     assert set(INPUT_COLUMNS) <= set(arrow_schema(BRONZE[PLAYBACK.name].columns).names)
+    assert set(REPORT_INPUT_COLUMNS[1:]) <= set(arrow_schema(BRONZE[CMCD.name].columns).names)
+
+
+def test_a_row_of_bronze_makes_the_report_that_the_stream_makes_of_its_record() -> None:
+    sent = cmcd(seed=5, players=4)
+    decoded = Decoder(CMCD).decode(sent).rows
+    of_rows = [report for batch in decoded.to_batches() for report in reports_of(batch)]
+    assert of_rows == [report_of(one.raw, CMCD.decode(one.raw), one.received_ms) for one in sent]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,9 +15,13 @@ from deltalake import DeltaTable, write_deltalake
 
 from infra.settings import Settings
 from schemas import stage
+from schemas.cmcd.order import translate
+from schemas.cmcd.report import Report, report_of
+from schemas.cmcd.wire import read_report
+from schemas.events.cmcd import CmcdEvent
 from schemas.examples import fullest
-from schemas.fact import facts_of, to_ms
-from schemas.registry import EVENT_TOPICS, PLAYBACK
+from schemas.fact import facts_of, from_ms, to_ms
+from schemas.registry import CMCD, EVENT_TOPICS, PLAYBACK
 from schemas.session import sessionize
 from schemas.stage import Audit, Manifest
 from schemas.tables import BRONZE, SILVER
@@ -139,6 +144,32 @@ def every_kind(topic: EventTopic) -> list[Sent]:
     return numbered([(to_ms(START), 0, msgspec.json.encode(event)) for event in events], topic.name)
 
 
+def cmcd(seed: int, players: int) -> list[Sent]:
+    """Reports of players as a collector hands them on: two targets each, swapped, late, lost, sent again."""
+    rnd = random.Random(seed)
+    arrivals: list[tuple[int, int, bytes]] = []
+    for n in range(players):
+        sid, base = (
+            f"p{n}" if n else "s1",
+            to_ms(START + timedelta(minutes=rnd.randrange(180))),
+        )  # s1 is in playback too
+        for target in ("a", "b"):
+            at, state = base, "s"
+            for seq in range(rnd.randrange(2, 14)):
+                event = "rr" if target == "b" and rnd.random() < 0.3 else rnd.choice(("ps", "ps", "t", "e"))
+                keys = f'br=({rnd.choice((800, 3000))};v 64;a),cid="t{n % 4}",e={event},ec=("27")'
+                received = at + (rnd.choice((900, 70_000, 26 * 3_600_000)) if rnd.random() < 0.2 else 40)
+                line = f'{keys},sid="{sid}",sn={seq},sta={state},ts={at},v=2'
+                report = read_report(line.encode(), CmcdEvent, target, from_ms(received))
+                copies = rnd.choice((0, 1, 1, 1, 1, 1, 1, 2))
+                arrivals += [
+                    (received + 3_000 * k, rnd.randrange(2), msgspec.json.encode(report)) for k in range(copies)
+                ]
+                at += rnd.choice((20, 400, 3_000, 10_000, 90_000))
+                state = rnd.choice("ppprrakwf" + ("eq" if seq > 6 else ""))
+    return numbered(arrivals, CMCD.name)
+
+
 def write_bronze(settings: Settings, sent: list[Sent], topic: EventTopic = PLAYBACK) -> None:
     """One commit of the sink."""
     rows = Decoder(topic).decode(sent).rows
@@ -180,7 +211,7 @@ def expected_events(sent: list[Sent], topic: EventTopic = PLAYBACK) -> dict[str,
     return first
 
 
-def expected_sessions(settings: Settings, sent: list[Sent]) -> list[dict[str, Any]]:
+def expected_sessions(settings: Settings, sent: list[Sent], reported: Sequence[Sent] = ()) -> list[dict[str, Any]]:
     """What the plain fold makes of the same records, in one go."""
     table = Decoder(PLAYBACK).decode(sent).rows
     copies = Counter((row["group_id"], row["event_id"]) for row in table.select(["group_id", "event_id"]).to_pylist())
@@ -188,14 +219,30 @@ def expected_sessions(settings: Settings, sent: list[Sent]) -> list[dict[str, An
     groups: dict[str, list[Any]] = defaultdict(list)
     for name, fact in zip(first["group_id"].to_pylist(), facts_of(first.to_batches()[0]), strict=True):
         groups[name] += [fact] * copies[name, fact.event_id]
-    now_ms, timeout_ms = max(one.received_ms for one in sent), settings.session_timeout_s * 1000
-    rows = [
-        session_row(state, minutes, now_ms, timeout_ms)
-        for facts in groups.values()
-        for state, minutes in sessionize(facts, timeout_ms)
-    ]
+    repeated: dict[str, int] = {}
+    for name, reports in _reports(reported).items():
+        copies = Counter(report.event_id for report in reports)
+        first = {report.event_id: report for report in sorted(reports, key=lambda r: r.received_ms, reverse=True)}
+        told = translate(first.values(), copies)
+        groups[name] += told.facts
+        repeated[name] = told.duplicates
+    now_ms, timeout_ms = max(one.received_ms for one in (*sent, *reported)), settings.session_timeout_s * 1000
+    rows = []
+    for name, facts in groups.items():
+        for state, minutes in sessionize(facts, timeout_ms):
+            state.duplicate_event_count += repeated.get(name, 0)
+            rows.append(session_row(state, minutes, now_ms, timeout_ms))
     names = [column.name for column in SILVER["sessions"].columns]
     return sorted(({name: row[name] for name in names} for row in rows), key=repr)
+
+
+def _reports(sent: Sequence[Sent]) -> dict[str, list[Report]]:
+    """Session → its reports, copies too."""
+    found: dict[str, list[Report]] = defaultdict(list)
+    for one in sent:
+        report = report_of(one.raw, CMCD.decode(one.raw), one.received_ms)
+        found[report.session_id].append(report)
+    return found
 
 
 TOPICS = EVENT_TOPICS
