@@ -102,6 +102,16 @@ def _streams(settings: Settings) -> list[Part]:
         _python(settings, f"stream-{n}", settings.stream_metrics_port + 10 * n, "streams.app", "--worker", str(n))
         for n in range(settings.stream_workers)
     ]
+    workers += [
+        _python(
+            settings,
+            f"stream-cmcd-{n}",
+            settings.stream_cmcd_metrics_port + 10 * n,
+            "streams.app",
+            *("--source", "cmcd", "--worker", str(n)),
+        )
+        for n in range(settings.stream_cmcd_workers)
+    ]
     sink = _python(settings, "sink", settings.sink_metrics_port, "streams.bronze")
     if not settings.simulated_viewers:
         return [collector, *workers, sink]

@@ -56,6 +56,8 @@ class Settings:
     spark_port: int = 15002
     stream_metrics_port: int = 8711
     """The first stream worker's /metrics; worker n takes this port + 10 * n."""
+    stream_cmcd_metrics_port: int = 8714
+    """The same of the first worker of players' reports."""
     sink_metrics_port: int = 8712
     supervisor_port: int = 8713
     """The supervisor's own /metrics, which also carries figures of the processes without a page of their own."""
@@ -77,6 +79,8 @@ class Settings:
     live_freeze_after_s: int = 300
     """Received time after the end of a minute until its live numbers no longer change."""
     stream_workers: int = 1
+    stream_cmcd_workers: int = 1
+    """Workers that make sessions of players' reports (CMCD). 0 where no player sends any."""
     stream_flush_s: float = 1.0
     """Longest time between an event's arrival and the state record that holds it."""
     sink_commit_s: float = 1.0

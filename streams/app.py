@@ -1,4 +1,4 @@
-"""The stream worker: `python -m streams.app --worker 0`.
+"""The stream worker: `python -m streams.app --worker 0`, or `--source cmcd` for players' reports.
 
 Faust gives membership, assignment and recovery; the transport gives batches; `streams/sessions.py` says what becomes
 of them. Here is what joins them: load a partition, apply its batches, and flush. A flush writes the dirty buckets, then
@@ -27,15 +27,15 @@ from infra.errors import PlaylakeError, ProcessError
 from infra.kafka import client_config, faust_credentials, producer_config
 from infra.settings import Settings
 from infra.topics import partition_count, topic_id
-from schemas.registry import LIVE_QUALITY, PLAYBACK, STREAM_STATE
+from schemas.registry import LIVE_QUALITY
 from streams import metrics
 from streams.buckets import check_source, position_key, unpack_position
 from streams.sessions import LivePartition, Rules, Snapshot
+from streams.sources import PLAYBACK_SOURCE, SOURCES, Source
 from streams.transport import Batch, BatchSchema, BatchTransport
 
 log = logging.getLogger("streams.app")
 
-APP_ID = "playlake-stream"
 LIVE_S = 1.0
 """How often the live topic is brought up to date."""
 
@@ -81,13 +81,14 @@ class Outbox:
 class Worker:
     """The partitions that this process owns, and the flush that makes their state durable."""
 
-    def __init__(self, app: faust.App, table: Any, settings: Settings) -> None:
+    def __init__(self, app: faust.App, table: Any, settings: Settings, source: Source) -> None:
         self._app = app
+        self._source = source
         self._table = table
         self._settings = settings
         self._rules = Rules(settings.session_timeout_s * 1000, settings.live_freeze_after_s * 1000)
-        self._topic_id = topic_id(settings, PLAYBACK.name)
-        self._partition_count = partition_count(settings, PLAYBACK.name)
+        self._topic_id = topic_id(settings, source.topic.name)
+        self._partition_count = partition_count(settings, source.topic.name)
         self._outbox = Outbox(settings)
         self._partitions: dict[int, LivePartition] = {}
         self._unacked: list[Any] = []
@@ -103,8 +104,10 @@ class Worker:
             stored = self._table.data.data
             position = unpack_position(stored.get(position_key(number)))
             if position is not None:
-                check_source(position, PLAYBACK.name, self._topic_id, self._partition_count)
-            self._partitions[number] = LivePartition(number, stored, self._topic_id, self._partition_count, self._rules)
+                check_source(position, self._source, self._topic_id, self._partition_count)
+            self._partitions[number] = LivePartition(
+                number, stored, self._topic_id, self._partition_count, self._rules, source=self._source
+            )
             at = self._partitions[number].next
             log.info("partition loaded", extra={"partition": number, "position": at})
         return self._partitions[number]
@@ -132,7 +135,7 @@ class Worker:
                 metrics.FLUSH_SECONDS.observe(time.perf_counter() - began)
 
     async def _write(self, partition: LivePartition, snapshot: Snapshot) -> None:
-        state = STREAM_STATE.name
+        state = self._source.state.name
         await self._outbox.write(state, snapshot.buckets, partition.number)
         await self._outbox.write(state, [snapshot.position], partition.number)
         await self._outbox.write(LIVE_QUALITY.name, snapshot.live, 0)
@@ -156,18 +159,18 @@ class Worker:
         self._unacked.clear()
 
 
-def build(settings: Settings) -> faust.App:
+def build(settings: Settings, source: Source) -> faust.App:
     """The Faust app of the worker. Nothing runs yet."""
     app = faust.App(
-        APP_ID,
+        source.app_id,
         broker=[f"batch://{address}" for address in settings.bootstrap.split(",")],
         broker_credentials=faust_credentials(settings),
         store="newest-bucket://",
-        datadir=str(settings.home / "stream"),
+        datadir=str(settings.home / f"stream-{source.name}"),
         web_enabled=False,
         topic_allow_declare=False,
         topic_disable_leader=True,
-        topic_partitions=partition_count(settings, PLAYBACK.name),
+        topic_partitions=partition_count(settings, source.topic.name),
         consumer_auto_offset_reset="earliest",
         table_standby_replicas=0,
         stream_buffer_maxsize=4,
@@ -182,11 +185,11 @@ def build(settings: Settings) -> faust.App:
         key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
     table = app.Table("buckets", partitions=app.conf.topic_partitions, key_type=bytes, value_type=bytes, schema=raw)
-    worker = Worker(app, table, settings)
+    worker = Worker(app, table, settings, source)
     transport = cast(BatchTransport, app.transport)
-    transport.serve(PLAYBACK.name, client_config(settings), worker.start_of)
+    transport.serve(source.topic.name, client_config(settings), worker.start_of)
 
-    @app.agent(app.topic(PLAYBACK.name, schema=BatchSchema()), concurrency=1)
+    @app.agent(app.topic(source.topic.name, schema=BatchSchema()), concurrency=1)
     async def sessions(stream: Any) -> None:
         async for event in stream.noack().events():
             try:
@@ -226,11 +229,13 @@ def main() -> None:
     """Run one worker until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worker", type=int, default=0, help="number of this worker, from 0")
-    number = parser.parse_args().worker
-    settings = Settings.from_env()
-    logs.setup(f"stream-{number}")
-    metrics.serve(settings.host, settings.stream_metrics_port + 10 * number)
-    app = build(settings)
+    parser.add_argument("--source", choices=SOURCES, default=PLAYBACK_SOURCE.name, help="what sessions are made of")
+    arguments = parser.parse_args()
+    settings, source, number = Settings.from_env(), SOURCES[arguments.source], arguments.worker
+    logs.setup(f"stream-{number}" if source is PLAYBACK_SOURCE else f"stream-{source.name}-{number}")
+    first_port = settings.stream_metrics_port if source is PLAYBACK_SOURCE else settings.stream_cmcd_metrics_port
+    metrics.serve(settings.host, first_port + 10 * number)
+    app = build(settings, source)
     worker = faust.Worker(app, loglevel="INFO", override_logging=False, quiet=True, redirect_stdouts=False)
     worker.execute_from_commandline()
 

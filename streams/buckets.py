@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from faust import stores
 from faust.stores.memory import Store
 
 from infra.errors import PositionRefused
+from schemas.cmcd.order import LiveStream
 from schemas.quality import PARTS
-from schemas.registry import STREAM_STATE
 from schemas.session_state import STATE_VERSION, SessionState
 from streams.rollups import Share
+
+if TYPE_CHECKING:
+    from streams.sources import Source
 
 BUCKETS = 64
 """Per source partition. Fixed: a key must stay in its bucket. Bounds the size of a record and of a flush."""
@@ -29,7 +32,7 @@ _ORDER_BYTES = 8
 
 
 class Counts(msgspec.Struct, array_like=True):
-    """What became of the records of a bucket since the topic's beginning: applied is the sum of the other four."""
+    """What became of a bucket's records since the topic's beginning: applied is the sum of the next four and held."""
 
     applied: int = 0
     counted: int = 0
@@ -42,6 +45,8 @@ class Counts(msgspec.Struct, array_like=True):
     """Records that broke their contract; the sink dead-letters them."""
     misplaced: int = 0
     """Records (among the applied) whose Kafka key is not the event's key."""
+    held: int = 0
+    """Reports that wait for an earlier one: applied, and none of the other four yet."""
 
 
 class Bucket(msgspec.Struct, array_like=True):
@@ -56,6 +61,8 @@ class Bucket(msgspec.Struct, array_like=True):
     counts: Counts = msgspec.field(default_factory=Counts)
     sums: list[int] = msgspec.field(default_factory=lambda: [0] * len(PARTS))
     """PARTS of all counted events since the topic's beginning: their differences are rates by the second."""
+    streams: dict[str, LiveStream] = {}
+    """Session → the stream of reports that tells it; of players' reports only."""
 
 
 class Position(msgspec.Struct, array_like=True):
@@ -116,19 +123,19 @@ def _check_version(version: int) -> None:
         raise PositionRefused(msg)
 
 
-def check_source(position: Position, topic: str, topic_id: str, partitions: int) -> None:
+def check_source(position: Position, source: Source, topic_id: str, partitions: int) -> None:
     """Raise PositionRefused when the topic is not the one that the state was made from."""
+    topic, state = source.topic.name, source.state.name
     if position.topic_id != topic_id:
         msg = (
             f"topic {topic} was recreated: the stream's state belongs to topic id {position.topic_id}, "
-            f"now it is {topic_id}, and its offsets mean other records. To start anew, delete the topic "
-            f"{STREAM_STATE.name}."
+            f"now it is {topic_id}, and its offsets mean other records. To start anew, delete the topic {state}."
         )
         raise PositionRefused(msg)
     if position.partitions != partitions:
         msg = (
             f"topic {topic} has {partitions} partitions, the stream's state was made with {position.partitions}: keys "
-            f"are in other partitions than their state. To start anew, delete the topic {STREAM_STATE.name}."
+            f"are in other partitions than their state. To start anew, delete the topic {state}."
         )
         raise PositionRefused(msg)
 
@@ -150,7 +157,8 @@ class NewestBucketStore(Store):  # type: ignore[type-arg]
                 continue
             self._key_partition[key] = event.message.partition
             known = self.data.get(key)
-            if known is None or known[:_ORDER_BYTES] < value[:_ORDER_BYTES]:
+            # Of two with one offset the later counts: in between a session went, or a report was no longer waited for.
+            if known is None or known[:_ORDER_BYTES] <= value[:_ORDER_BYTES]:
                 self.data[key] = value
 
 

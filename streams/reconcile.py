@@ -2,7 +2,7 @@
 
     kafka         end − start offset = bronze rows + dead letters + control records
     silver        bronze rows = silver rows + duplicates
-    live          live + late + duplicates dropped + still open = bronze rows       (playback only)
+    live          live + late + duplicates dropped + still open = bronze rows       (what sessions are made of)
     live rejects  rejected by the stream = dead letters as far as the stream has read
 
 A compacted topic has holes: where Kafka dropped a record before the sink came by (a newer one with its key was there).
@@ -23,7 +23,7 @@ from dataclasses import replace
 import msgspec
 
 from infra.settings import Settings
-from schemas.registry import EVENT_TOPICS, PLAYBACK
+from schemas.registry import EVENT_TOPICS, SESSION_TOPICS
 from streams.reconcile_lake import Lake, LakeCounts
 from streams.reconcile_topics import Cut, cuts, find_records, live_counts
 
@@ -75,7 +75,7 @@ def reconcile(settings: Settings, wait_s: float = 0) -> Report:
             cut = places[topic.name, partition]
             duplicates += found.duplicates
             lines += [_kafka(settings, lake, cut, found, topic.is_compacted), _silver(cut, found)]
-            if topic is PLAYBACK:
+            if topic in SESSION_TOPICS:
                 lines += _live(cut, found)
     reasons, by_collector = lake.dead_letters()
     return Report(
@@ -89,21 +89,15 @@ def reconcile(settings: Settings, wait_s: float = 0) -> Report:
 
 def _with_live(settings: Settings, places: dict[tuple[str, int], Cut], until: float) -> dict[tuple[str, int], Cut]:
     """The cuts with what the stream said of its partitions, once it has passed them or time is up."""
+    told = {topic.name for topic in SESSION_TOPICS}
+    ends = {place: cut.end for place, cut in places.items() if place[0] in told and cut.end}
     while True:
-        said = live_counts(settings)
-        behind = any(
-            (said[p]["position"] if p in said else 0) < cut.end
-            for (name, p), cut in places.items()
-            if name == PLAYBACK.name
-        )
+        said = live_counts(settings, frozenset(name for name, _ in ends))
+        behind = any((said[place]["position"] if place in said else 0) < end for place, end in ends.items())
         if not behind or time.monotonic() >= until:
             break
         time.sleep(POLL_S)
-    return places | {
-        (PLAYBACK.name, p): replace(places[PLAYBACK.name, p], live=counts)
-        for p, counts in said.items()
-        if (PLAYBACK.name, p) in places
-    }
+    return places | {place: replace(places[place], live=counts) for place, counts in said.items() if place in places}
 
 
 def _caught_up(settings: Settings, places: dict[tuple[str, int], Cut], until: float) -> Lake:
@@ -166,7 +160,7 @@ def _live(cut: Cut, found: LakeCounts) -> list[Line]:
     elif cut.live_position > found.position:
         why = f"the sink is behind the stream: it is at {found.position:,}, the stream at {cut.live_position:,}"
     events, late, dropped, rejected = (said.get(name, 0) for name in ("events", "late", "duplicates", "rejected"))
-    still_open = found.rows_to_live_cut - found.rows_before_live
+    still_open = found.rows_to_live_cut - found.rows_before_live + said.get("held", 0)
     return [
         Line(
             equation="live",

@@ -13,7 +13,7 @@ from infra.errors import ProcessError
 from infra.kafka import consumer_config
 from infra.settings import Settings
 from infra.topics import offsets
-from schemas.registry import LIVE_QUALITY
+from schemas.registry import LIVE_QUALITY, PLAYBACK
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
@@ -47,19 +47,23 @@ def cuts(settings: Settings, topics: Iterable[str]) -> dict[tuple[str, int], Cut
     return {place: Cut(*place, end) for place, (_, end) in offsets(settings, topics).items()}
 
 
-def live_counts(settings: Settings) -> dict[int, dict[str, int]]:
-    """Partition → what the stream last published of it (the records `now/<partition>` of the live topic)."""
+def live_counts(settings: Settings, topics: frozenset[str]) -> dict[tuple[str, int], dict[str, int]]:
+    """(topic, partition) → what the stream last published of it: the records `now/...` of the live topic.
+
+    `topics`: those of which something is expected, and looked for further back.
+    """
     ends = offsets(settings, [LIVE_QUALITY.name])
-    found: dict[int, dict[str, int]] = {}
+    found: dict[tuple[str, int], dict[str, int]] = {}
     for partition, low, high in ((p, low, high) for (_, p), (low, high) in ends.items()):
         for start in sorted({low, max(low, high - RECENT)}, reverse=True):
-            newest: dict[int, dict[str, int]] = {}
+            newest: dict[tuple[str, int], dict[str, int]] = {}
             for _offset, key, value in _read(settings, LIVE_QUALITY.name, partition, start, high):
                 if value is not None and key is not None and key.startswith(b"now/"):
                     said = msgspec.json.decode(value)
-                    newest[said["partition"]] = {name: n for name, n in said.items() if isinstance(n, int)}
-            if newest:
-                found |= newest
+                    place = (said.get("topic", PLAYBACK.name), said["partition"])
+                    newest[place] = {name: n for name, n in said.items() if isinstance(n, int)}
+            found = newest | found
+            if topics <= {topic for topic, _ in found}:
                 break
     return found
 

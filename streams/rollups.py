@@ -8,7 +8,7 @@ clock has passed its end by `live_freeze_after_s`. Later events only raise `late
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -47,6 +47,13 @@ class Row(msgspec.Struct, array_like=True):
             self.startups[bucket] = self.startups.get(bucket, 0) + count
 
 
+class Place(NamedTuple):
+    """The source partition that values stand for."""
+
+    topic: str
+    partition: int
+
+
 Share = dict[RowKey, Row]
 """The rows of one bucket."""
 
@@ -63,8 +70,8 @@ def row_keys(piece: MinuteParts) -> list[RowKey]:
 class Minutes:
     """The open minutes of one partition: the sum over its buckets, and which rows wait to be published."""
 
-    def __init__(self, partition: int, freeze_after_ms: int, clock_ms: int, shares: Iterable[Share]) -> None:
-        self.partition = partition
+    def __init__(self, place: Place, freeze_after_ms: int, clock_ms: int, shares: Iterable[Share]) -> None:
+        self.place = place
         self._freeze_after_ms = freeze_after_ms
         self._rows: dict[RowKey, Row] = {}
         self._dirty: set[RowKey] = set()
@@ -79,8 +86,9 @@ class Minutes:
         """Start of the first minute that is still open at this received clock."""
         return max(0, clock_ms - self._freeze_after_ms) // MINUTE_MS * MINUTE_MS
 
-    def is_frozen(self, minute_ms: int) -> bool:
-        return minute_ms < self._frozen_before_ms
+    def is_frozen(self, at_ms: int) -> bool:
+        """Whether the minute of a moment no longer changes."""
+        return at_ms < self._frozen_before_ms
 
     def add(self, share: Share, piece: MinuteParts) -> None:
         """Add a piece to a bucket's share and to the partition's sums."""
@@ -121,13 +129,13 @@ class Minutes:
     def _key(self, key: RowKey) -> bytes:
         rollup, minute_ms, *values = key
         names = "/".join("" if value is None else quote(value, safe="") for value in values)
-        return f"{_NAMES[rollup]}/{self.partition}/{minute_ms // 1000}/{names}".encode()
+        return f"{_NAMES[rollup]}/{self.place.topic}/{self.place.partition}/{minute_ms // 1000}/{names}".encode()
 
     def _value(self, key: RowKey, row: Row, position: int) -> bytes:
         rollup, minute_ms, *values = key
         record: dict[str, Any] = {
             "rollup": _NAMES[rollup],
-            "partition": self.partition,
+            **self.place._asdict(),
             "minute": minute_ms // 1000,
             **dict(zip(DIMENSIONS, values, strict=True)),
             **dict(zip(PARTS, row.sums, strict=True)),

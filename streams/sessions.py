@@ -1,4 +1,4 @@
-"""One source partition of playback events, live: records in, folded sessions, minutes and counts out.
+"""One source partition, live: records in, folded sessions, minutes and counts out.
 
 Knows neither Kafka nor Faust nor a clock: `apply` takes records in order, `snapshot` gives what has to be written. Here
 a record is decoded as one event object; a columnar form would replace `apply` and leave the rest.
@@ -7,16 +7,14 @@ a record is decoded as one event object; a columnar form would replace `apply` a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
 from infra.errors import ContractError, ProcessError
-from schemas.fact import fact_of
 from schemas.quality import PARTS
-from schemas.registry import PLAYBACK
 from schemas.session import belongs, fold, is_repeat, open_session
 from schemas.session_state import STATE_VERSION, WATCHING, Fact, SessionState
 from streams.buckets import (
@@ -31,7 +29,8 @@ from streams.buckets import (
     unpack_bucket,
     unpack_position,
 )
-from streams.rollups import PART_INDEX, Minutes, prune
+from streams.rollups import PART_INDEX, Minutes, Place, prune
+from streams.sources import PLAYBACK_SOURCE, Source, Taken
 
 SLOT_MS = 5_000
 HEARD_WITHIN_MS = 60_000
@@ -69,9 +68,17 @@ class LivePartition:
     """State of one partition, loaded from `stored` (key → packed record) and advanced by `apply`."""
 
     def __init__(
-        self, number: int, stored: Mapping[bytes, bytes], topic_id: str, partitions: int, rules: Rules
+        self,
+        number: int,
+        stored: Mapping[bytes, bytes],
+        topic_id: str,
+        partitions: int,
+        rules: Rules,
+        *,
+        source: Source = PLAYBACK_SOURCE,
     ) -> None:
         self.number = number
+        self.source = source
         self._topic_id = topic_id
         self._partitions = partitions
         self._rules = rules
@@ -80,7 +87,9 @@ class LivePartition:
         self.clock_ms = position.clock_ms if position else 0
         self._durable_clock_ms = self.clock_ms
         self.buckets = [unpack_bucket(stored.get(bucket_key(number, b)), topic_id) for b in range(BUCKETS)]
-        self.minutes = Minutes(number, rules.freeze_after_ms, self.clock_ms, (b.share for b in self.buckets))
+        self._reader = source.reader(self.buckets)
+        place = Place(source.topic.name, number)
+        self.minutes = Minutes(place, rules.freeze_after_ms, self.clock_ms, (b.share for b in self.buckets))
         self._dirty: set[int] = set()
         self._swept = 0
         self._slot_of: dict[str, int] = {}
@@ -92,20 +101,24 @@ class LivePartition:
     def apply(self, start: int | None, end: int, records: Iterable[Record]) -> None:
         """Apply the records of [start, end). Raises ProcessError when `start` is not where the last batch ended."""
         if self.next is not None and start != self.next:
-            msg = f"{PLAYBACK.name}/{self.number}: records from {start} came, those from {self.next} were expected"
+            at = f"{self.source.topic.name}/{self.number}"
+            msg = f"{at}: records from {start} came, those from {self.next} were expected"
             raise ProcessError(msg)
         for record in records:
             stamp_ms = record.timestamp()[1]
             if stamp_ms > self.clock_ms:
                 self.clock_ms = stamp_ms
                 self.minutes.advance(stamp_ms)
+                for number, taken in self._reader.due(stamp_ms):
+                    self._dirty.add(number)
+                    self._take(self.buckets[number], taken, arrived=0)
             self._apply(record, record.offset() or 0, stamp_ms)
         self.next = end
 
     def _apply(self, record: Record, offset: int, stamp_ms: int) -> None:
         raw, record_key = record.value(), record.key()
         try:
-            event = PLAYBACK.decode(raw)
+            event = self.source.topic.decode(raw)
         except ContractError:
             # The sink dead-letters it; here it only has to be counted once.
             number = bucket_of((record_key or b"").decode(errors="replace"))
@@ -118,7 +131,7 @@ class LivePartition:
             return
         if record_key is None or record_key.decode(errors="replace") != event.key:
             bucket.counts.misplaced += 1
-        self._fold(bucket, fact_of(raw or b"", event, stamp_ms))
+        self._take(bucket, self._reader.read(bucket, raw or b"", event, stamp_ms), arrived=1)
 
     def _next_in(self, number: int, offset: int) -> Bucket | None:
         """The bucket, its offset moved to `offset`; None if it has applied the record before (a replay)."""
@@ -130,22 +143,38 @@ class LivePartition:
         self._dirty.add(number)
         return bucket
 
-    def _fold(self, bucket: Bucket, fact: Fact) -> None:
+    def _take(self, bucket: Bucket, taken: Sequence[Taken], arrived: int) -> None:
+        """Fold the records whose turn it is, and count what became of each; the others that arrived are held."""
+        counts = bucket.counts
+        counts.held += arrived - len(taken)
+        for fate, at_ms, session_id, facts in taken:
+            is_repeated = fate == "repeated"
+            if is_repeated and (state := bucket.sessions.get(session_id or "")):
+                state.duplicate_event_count += 1
+            for fact in facts:
+                is_repeated |= not self._fold(bucket, fact)
+            if is_repeated:
+                counts.duplicates += 1
+            elif fate == "late" or self.minutes.is_frozen(at_ms):
+                counts.late += 1
+            else:
+                counts.counted += 1
+
+    def _fold(self, bucket: Bucket, fact: Fact) -> bool:
+        """Whether the fact was folded: not one that the session has seen."""
         state = bucket.sessions.get(fact.group_id)
         if state is None or self._is_over(state) or not belongs(state, fact, self._rules.timeout_ms):
             state = bucket.sessions[fact.group_id] = open_session(fact)
         if is_repeat(state, fact):
-            bucket.counts.duplicates += 1
-            return
+            return False
         for piece in fold(state, fact, self._rules.timeout_ms):
             if self.minutes.is_frozen(piece.minute_ms):
-                bucket.counts.late += piece.parts.get("events", 0)
                 continue
-            bucket.counts.counted += piece.parts.get("events", 0)
             for part, amount in piece.parts.items():
                 bucket.sums[PART_INDEX[part]] += amount
             self.minutes.add(bucket.share, piece)
         self._note_heard(state)
+        return True
 
     def _is_over(self, state: SessionState) -> bool:
         return self.clock_ms - state.last_received_ms > self._rules.timeout_ms
@@ -182,6 +211,7 @@ class LivePartition:
         counts = self.counts()
         value = {
             "kind": "now",
+            "topic": self.source.topic.name,
             "partition": self.number,
             "at": now_ms,
             "clock": self.clock_ms,
@@ -192,7 +222,7 @@ class LivePartition:
             "parts": dict(zip(PARTS, sums, strict=True)),
         }
         value["events"] = value.pop("counted")
-        return f"now/{self.number}".encode(), msgspec.json.encode(value)
+        return f"now/{self.source.topic.name}/{self.number}".encode(), msgspec.json.encode(value)
 
     @property
     def is_dirty(self) -> bool:
@@ -223,5 +253,5 @@ class LivePartition:
         for group_id in over:
             self._forget(group_id)
             del sessions[group_id]
-        if over:
+        if self._reader.forget(self.buckets[number], self.clock_ms - self._rules.timeout_ms) or over:
             self._dirty.add(number)

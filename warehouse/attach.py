@@ -32,13 +32,14 @@ QUALITY_COLUMNS: dict[str, str] = {
 """Columns that gold.quality_minute and live.quality_minute share."""
 
 NOW_COLUMNS: dict[str, str] = {
+    "topic": "VARCHAR",
     "partition": "INTEGER",
     "received_at": "TIMESTAMP WITH TIME ZONE",
     **dict.fromkeys(
         ("concurrent", "open_sessions", "events", "late", "duplicates", "rejected", "position", "applied"), "BIGINT"
     ),
 }
-"""One row a partition of the playback topic: where its stream worker stands, by the broker's clock."""
+"""One row a partition of what sessions are made of: where its stream worker stands, by the broker's clock."""
 
 LIVE_META_COLUMNS: dict[str, str] = {
     "written_at": "TIMESTAMP WITH TIME ZONE",

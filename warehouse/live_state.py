@@ -1,4 +1,4 @@
-"""The live minutes in memory: what `live.quality` says, added up over the partitions of the playback topic.
+"""The live minutes in memory: what `live.quality` says, added up over the partitions of its source topics.
 
 A record of that topic is an absolute value, so applying one twice, or an old one again after a worker's restart,
 changes nothing; of two values for a key the one that stands for the higher source offset holds.
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from infra.errors import ContractError
 from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
+from schemas.registry import PLAYBACK
 from warehouse.attach import NOW_COLUMNS
 
 WIDTH = len(PARTS) + STARTUP_BUCKETS
@@ -25,6 +26,9 @@ _LABELS = ("rollup", *DIMENSIONS)
 Labels = tuple[str | None, ...]
 """Rollup, then DIMENSIONS."""
 Cells = npt.NDArray[np.int64]
+Place = tuple[str, int]
+"""Source topic and partition."""
+_NOT_COUNTS = ("topic", "partition", "received_at")
 
 
 class LiveState:
@@ -36,7 +40,7 @@ class LiveState:
         self._rows = 0
         self.dropped_before_s = 0
         """Minutes before it were given up because there were too many rows (epoch seconds; 0: none)."""
-        self.now: dict[int, dict[str, Any]] = {}
+        self.now: dict[Place, dict[str, Any]] = {}
         """Partition → its worker's newest state of affairs."""
 
     def apply(self, key: bytes, value: bytes) -> None:
@@ -71,15 +75,15 @@ class LiveState:
 
     def now_table(self) -> pa.Table:
         """One row a partition: the columns of live.now."""
-        rows = [self.now[partition] for partition in sorted(self.now)]
+        rows = [self.now[place] for place in sorted(self.now)]
         return pa.Table.from_pylist(rows, NOW_SCHEMA)
 
     def _apply_now(self, record: dict[str, Any]) -> None:
-        partition = int(record["partition"])
-        known = self.now.get(partition)
+        place = _place(record)
+        known = self.now.get(place)
         if known is None or int(record["at"]) * 1000 >= known["received_at"]:
-            counts = {name: int(record[name]) for name in NOW_COLUMNS if name not in ("partition", "received_at")}
-            self.now[partition] = {"partition": partition, "received_at": int(record["at"]) * 1000, **counts}
+            counts = {name: int(record[name]) for name in NOW_COLUMNS if name not in _NOT_COUNTS}
+            self.now[place] = {**dict(zip(_NOT_COUNTS, (*place, int(record["at"]) * 1000), strict=True)), **counts}
 
     def _apply_minute(self, record: dict[str, Any]) -> None:
         minute_s = int(record["minute"])
@@ -96,12 +100,16 @@ class LiveState:
         if minute is None:
             minute = self._minutes[minute_s] = _Minute(minute_s)
         before = len(minute.index)
-        minute.put(labels, int(record["partition"]), int(record.get("position", 0)), cells)
+        minute.put(labels, _place(record), int(record.get("position", 0)), cells)
         self._rows += len(minute.index) - before
         if self._rows > self._max_rows and len(self._minutes) > 1:
             oldest = min(self._minutes)
             self.dropped_before_s = oldest + 60
             self.forget_before(self.dropped_before_s)
+
+
+def _place(record: dict[str, Any]) -> Place:
+    return str(record.get("topic", PLAYBACK.name)), int(record["partition"])
 
 
 class _Minute:
@@ -110,14 +118,14 @@ class _Minute:
     def __init__(self, minute_s: int) -> None:
         self._minute_s = minute_s
         self.index: dict[Labels, int] = {}
-        self._cells: dict[int, Cells] = {}
-        self._positions: dict[int, Cells] = {}
+        self._cells: dict[Place, Cells] = {}
+        self._positions: dict[Place, Cells] = {}
         self._batch: pa.RecordBatch | None = None
 
-    def put(self, labels: Labels, partition: int, position: int, cells: Cells) -> None:
+    def put(self, labels: Labels, place: Place, position: int, cells: Cells) -> None:
         """Replace a partition's share of a row, unless what is known is newer."""
         row = self.index.setdefault(labels, len(self.index))
-        matrix, positions = self._room(partition, row)
+        matrix, positions = self._room(place, row)
         if position >= positions[row]:
             matrix[row] = cells
             positions[row] = position
@@ -141,16 +149,16 @@ class _Minute:
             self._batch = pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
         return self._batch
 
-    def _room(self, partition: int, row: int) -> tuple[Cells, Cells]:
-        matrix = self._cells.get(partition)
+    def _room(self, place: Place, row: int) -> tuple[Cells, Cells]:
+        matrix = self._cells.get(place)
         if matrix is None or row >= len(matrix):
             size = max(16, 2 * row)
             grown, positions = np.zeros((size, WIDTH), np.int64), np.full(size, -1, np.int64)
             if matrix is not None:
                 grown[: len(matrix)] = matrix
-                positions[: len(matrix)] = self._positions[partition]
-            self._cells[partition], self._positions[partition] = grown, positions
-        return self._cells[partition], self._positions[partition]
+                positions[: len(matrix)] = self._positions[place]
+            self._cells[place], self._positions[place] = grown, positions
+        return self._cells[place], self._positions[place]
 
 
 SCHEMA = pa.schema(
@@ -161,7 +169,7 @@ SCHEMA = pa.schema(
 )
 NOW_SCHEMA = pa.schema(
     [
-        (name, pa.int32() if name == "partition" else _STAMP if name == "received_at" else pa.int64())
+        (name, {"topic": pa.string(), "partition": pa.int32(), "received_at": _STAMP}.get(name, pa.int64()))
         for name in NOW_COLUMNS
     ]
 )

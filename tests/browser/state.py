@@ -88,9 +88,10 @@ class State:
                 watching = self.watching(self.at.timestamp())
                 for partition in range(partitions):
                     each = [round(watching / partitions), round(watching * 1.2 / partitions), self.events // partitions]
+                    fates = (212, 96, 14 if partition == 2 else 0, each[2], each[2])
                     con.execute(
-                        "INSERT INTO now VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        [partition, self.at, *each, 212, 96, 14 if partition == 2 else 0, each[2], each[2]],
+                        "INSERT INTO now VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        ["user.playback.events", partition, self.at, *each, *fates],
                     )
                 con.execute("INSERT INTO meta VALUES (?, ?, NULL, NULL)", [self.at, self.cutover])
 

@@ -8,18 +8,23 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from infra.kafka import producer_config
 from infra.settings import ROOT, Settings
 from infra.topics import offsets
+from schemas.cmcd.wire import read_report
 from schemas.derive import arrow_schema
-from schemas.registry import EVENT_TOPICS, PLAYBACK
+from schemas.events.cmcd import CmcdEvent
+from schemas.registry import CMCD, EVENT_TOPICS, PLAYBACK
 from schemas.tables import BRONZE, SILVER_EVENTS
 from schemas.topic import Topic
 from streams.commands import app
@@ -30,10 +35,10 @@ pytestmark = pytest.mark.kafka
 
 
 @contextlib.contextmanager
-def stream_worker(settings: Settings) -> Iterator[None]:
+def stream_worker(settings: Settings, source: str = "playback") -> Iterator[None]:
     with (settings.home / "stream.log").open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streams.app", "--worker", "1"],
+            [sys.executable, "-m", "streams.app", "--source", source, "--worker", "1"],
             env={**os.environ, **settings.to_env()},
             cwd=ROOT,
             stdout=out,
@@ -69,6 +74,21 @@ def produce_awkward(settings: Settings) -> int:
         transactional.flush(10)
         (transactional.commit_transaction if commit else transactional.abort_transaction)(20)
     return again
+
+
+def produce_reports(settings: Settings) -> int:
+    """Reports of a few players: two come twice, one is broken, two wait for another that never comes."""
+    from confluent_kafka import Producer
+
+    producer = Producer(producer_config(settings))
+    for player in range(20):
+        for seq in (0, 1, 2, 2, 4) if player < 2 else range(4):
+            line = f'cid="t",e=ps,sid="p{player}",sn={seq},sta={"sprpa"[seq]},ts={time.time_ns() // 1_000_000},v=2'
+            report = read_report(line.encode(), CmcdEvent, "", datetime.now(UTC))
+            producer.produce(CMCD.name, key=report.key.encode(), value=msgspec.json.encode(report))
+    producer.produce(CMCD.name, key=b"p0", value=b"{}")
+    assert producer.flush(20) == 0
+    return 2
 
 
 def write_silver(settings: Settings) -> None:
@@ -111,8 +131,8 @@ def test_what_adds_up_and_what_does_not(
 ) -> None:
     kafka = replace(kafka, stream_flush_s=0.3)
     kafka.home.mkdir(parents=True)
-    again = produce_awkward(kafka)
-    with sink(kafka, "g") as process, stream_worker(kafka):
+    again = produce_awkward(kafka) + produce_reports(kafka)
+    with sink(kafka, "g") as process, stream_worker(kafka), stream_worker(kafka, "cmcd"):
         wait_caught_up(kafka, 60, process)
         before = reconcile(kafka, wait_s=60)
         stop(process)
@@ -121,7 +141,10 @@ def test_what_adds_up_and_what_does_not(
     assert before.duplicates == again
     assert sum(before.dead_letters.values()) > 30
     assert {line.equation for line in before.lines} == {"kafka", "silver", "live", "live rejects"}
-    assert len(before.lines) == 2 * len(offsets(kafka, EVENT_TOPICS)) + 2 * 2
+    assert len(before.lines) == 2 * len(offsets(kafka, EVENT_TOPICS)) + 2 * 2 * 2
+    reports = [line for line in before.lines if line.topic == CMCD.name]
+    assert sum(line.left for line in reports if line.equation == "live rejects") == 1
+    assert any("still open 0" not in line.terms for line in reports if line.equation == "live"), "none is held"
     assert sum("control" in line.terms for line in before.lines) == 1
 
     write_silver(kafka)

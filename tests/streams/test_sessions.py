@@ -17,6 +17,7 @@ from schemas.quality import PARTS
 from schemas.registry import PLAYBACK
 from streams.buckets import NewestBucketStore, check_source, pack, unpack_bucket, unpack_position
 from streams.sessions import LivePartition, Rules
+from streams.sources import PLAYBACK_SOURCE
 
 RULES = Rules(timeout_ms=1_800_000, freeze_after_ms=120_000)
 START_MS = 1_768_509_000_000
@@ -194,11 +195,11 @@ def test_another_source_is_refused() -> None:
     live.apply(0, 1, [FakeRecord(0, START_MS, wire("play", START_MS))])
     position = unpack_position(live.snapshot().position[1])
     assert position is not None
-    check_source(position, PLAYBACK.name, "topic-1", 4)
+    check_source(position, PLAYBACK_SOURCE, "topic-1", 4)
     with pytest.raises(PositionRefused, match="was recreated"):
-        check_source(position, PLAYBACK.name, "topic-2", 4)
+        check_source(position, PLAYBACK_SOURCE, "topic-2", 4)
     with pytest.raises(PositionRefused, match="has 8 partitions"):
-        check_source(position, PLAYBACK.name, "topic-1", 8)
+        check_source(position, PLAYBACK_SOURCE, "topic-1", 8)
     position.version = 99
     with pytest.raises(PositionRefused, match="version 99"):
         unpack_position(pack(position))

@@ -1,0 +1,144 @@
+"""Live sessions out of players' reports: held, released and counted the same through every crash."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.cmcd.order import HOLD_MS
+from schemas.cmcd.wire import read_report
+from schemas.events.cmcd import CmcdEvent
+from schemas.quality import PARTS
+from schemas.session_state import SessionState
+from streams.sessions import LivePartition, Rules
+from streams.sources import CMCD_SOURCE
+from tests.streams.test_sessions import START_MS, FakeRecord, flush
+
+RULES = Rules(timeout_ms=1_800_000, freeze_after_ms=120_000)
+
+
+def partition(stored: dict[bytes, bytes]) -> LivePartition:
+    return LivePartition(0, stored, "topic-1", 4, RULES, source=CMCD_SOURCE)
+
+
+def wire(sid: str, seq: int, at_ms: int, event: str, state: str | None, *, target: str = "a") -> bytes:
+    sta = f"sta={state}," if state else ""
+    line = f'cid="t1",e={event},sid="{sid}",sn={seq},{sta}ts={at_ms},v=2'
+    return msgspec.json.encode(read_report(line.encode(), CmcdEvent, target, datetime.now(UTC)))
+
+
+def records(*told: tuple[int, int, str, str | None]) -> list[FakeRecord]:
+    """(running number, ms since the start, event, state) in the order of arrival, each 5 ms on its way."""
+    return [
+        FakeRecord(offset, START_MS + at + 5, wire("s", seq, START_MS + at, event, state), b"s")
+        for offset, (seq, at, event, state) in enumerate(told)
+    ]
+
+
+def only(live: LivePartition) -> SessionState:
+    [state] = [state for bucket in live.buckets for state in bucket.sessions.values()]
+    return state
+
+
+def totals(live: LivePartition) -> dict[str, Any]:
+    sums = [sum(column) for column in zip(*(bucket.sums for bucket in live.buckets), strict=True)]
+    return {**msgspec.structs.asdict(live.counts()), **dict(zip(PARTS, sums, strict=True))}
+
+
+def test_a_session_is_live_while_it_plays() -> None:
+    live = partition({})
+    told = records(
+        (0, 0, "t", None), (1, 5, "ps", "s"), (2, 340, "ps", "p"), (3, 5_000, "ps", "r"), (4, 7_000, "ps", "p")
+    )
+    live.apply(0, 5, told)
+    state = only(live)
+    assert (state.startup_ms, state.stall_ms, state.playing_ms, state.content_id) == (340, 2_000, 4_660, "t1")
+    assert live.concurrent(START_MS + 8_000) == 1
+    assert json.loads(live.now(START_MS)[1])["topic"] == "player.cmcd.reports"
+    assert {key.split(b"/")[1] for key, _ in live.snapshot().live} == {b"player.cmcd.reports"}
+
+
+def test_what_is_held_is_counted_as_held_and_released_by_the_clock_of_others() -> None:
+    live = partition({})
+    told = records((0, 0, "ps", "s"), (2, 5_000, "ps", "r"), (0, 0, "ps", "s"))
+    live.apply(0, 3, told)
+    counts = live.counts()
+    assert (counts.applied, counts.counted, counts.held, counts.duplicates) == (3, 1, 1, 1)
+    stored = dict([*live.snapshot().buckets, live.snapshot().position])
+    again = partition(stored)  # what is held is not forgotten, nor how long it has been
+    later = START_MS + 5_005 + HOLD_MS
+    again.apply(3, 4, [FakeRecord(3, later, wire("other", 0, later, "ps", "s"), b"other")])
+    counts = again.counts()
+    assert (counts.applied, counts.counted, counts.held) == (4, 3, 0)
+    again.apply(4, 5, [FakeRecord(4, later + 1, wire("s", 1, START_MS + 300, "ps", "p"), b"s")])
+    assert again.counts().late == 1, "its place was given up"
+
+
+def test_another_target_and_broken_records_are_counted_and_change_nothing() -> None:
+    live = partition({})
+    live.apply(0, 2, records((0, 0, "ps", "s"), (1, 400, "ps", "p")))
+    before = only(live).playing_ms
+    stamp = START_MS + 9_000
+    live.apply(
+        2, 4, [FakeRecord(2, stamp, wire("s", 0, stamp, "ps", "a", target="b"), b"s"), FakeRecord(3, stamp, b"{", b"s")]
+    )
+    counts = live.counts()
+    assert (counts.counted, counts.rejected, only(live).playing_ms) == (3, 1, before)
+
+
+def test_a_silent_session_and_its_stream_are_swept() -> None:
+    live = partition({})
+    live.apply(0, 1, records((0, 0, "ps", "s")))
+    late = START_MS + RULES.timeout_ms + 60_000
+    live.apply(1, 2, [FakeRecord(1, late, wire("x", 0, late, "ps", "s"), b"x")])
+    for _ in range(64):
+        live.snapshot()
+    assert [name for bucket in live.buckets for name in bucket.streams] == ["x"]
+    assert live.open_sessions() == 1
+
+
+@st.composite
+def topics(draw: st.DrawFn) -> list[FakeRecord]:
+    """Reports of a few players: swapped, repeated, late, lost, broken."""
+    found, stamp_ms, ends = [], START_MS, dict.fromkeys("pqr", 0)
+    for offset in range(draw(st.integers(1, 50))):
+        stamp_ms += draw(st.sampled_from([0, 10, 900, 6_000, 61_000]))
+        sid = draw(st.sampled_from("pqr"))
+        seq = ends[sid] = max(0, ends[sid] + draw(st.sampled_from([1, 1, 1, 1, 2, -1, -3])))
+        state = draw(st.sampled_from(["s", "p", "p", "r", "k", "a", "e", "f", None]))
+        event = draw(st.sampled_from(["ps", "ps", "t", "rr", "e"]))
+        at_ms = stamp_ms - draw(st.sampled_from([0, 500, 30_000, 400_000]))
+        raw = wire(sid, seq, at_ms, event, state, target=draw(st.sampled_from("aaab")))
+        found.append(FakeRecord(offset, stamp_ms, b"{" if draw(st.integers(0, 9)) == 0 else raw, sid.encode()))
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(topics(), st.data())
+def test_crash_and_replay_equal_no_crash(found: list[FakeRecord], data: st.DataObject) -> None:
+    whole = partition({})
+    whole.apply(None, len(found), found)
+    stored: dict[bytes, bytes] = {}
+    done = 0
+    while done < len(found):
+        live = partition(stored)
+        start = live.next or 0
+        end = data.draw(st.integers(min(done + 1, len(found)), len(found)))
+        middle = data.draw(st.integers(start, end))
+        live.apply(live.next, middle, found[start:middle])
+        flush(live, stored, {}, keep=None)
+        live.apply(live.next, end, found[middle:end])
+        flush(live, stored, {}, keep=data.draw(st.integers(0, 70)))
+        done = end
+    last = partition(stored)
+    last.apply(last.next, len(found), found[last.next or 0 :])
+    assert totals(last) == totals(whole)
+    counts = last.counts()
+    assert counts.applied == len(found)
+    assert counts.applied == counts.counted + counts.late + counts.duplicates + counts.rejected + counts.held
+    assert counts.held == sum(len(stream.held) for bucket in last.buckets for stream in bucket.streams.values())
