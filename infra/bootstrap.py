@@ -71,7 +71,7 @@ def set_up(*, dev: bool, relock: bool) -> None:
 def plan(*, dev: bool) -> list[Step]:
     """The steps that this machine and this checkout need, in order."""
     from infra import java
-    from infra.setup import jars, pages, python
+    from infra.setup import jars, pages, players, python
     from infra.setup import java as java_setup
 
     steps = [python.tools(), python.main_env(dev=dev)]
@@ -82,6 +82,8 @@ def plan(*, dev: bool) -> list[Step]:
         if not pages.machine_node():
             steps.append(pages.node_from_wheel())
         steps += [pages.bundle(), pages.sdk()]
+    if dev and players.PLAYERS.is_dir():
+        steps.append(players.players())
     if dev and not pages.has_browser():
         if pages.can_install_browser():
             steps.append(pages.browser())
