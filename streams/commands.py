@@ -8,7 +8,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 if TYPE_CHECKING:
@@ -204,12 +203,19 @@ def load_run(
 @load.command("verify")
 def load_verify(
     ledger: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder that `run` was given.")],
+    wait: Annotated[float, typer.Option(min=0, help="Seconds that what is in a spool may take to reach Kafka.")] = 0,
 ) -> None:
     """Is every acknowledged event of a load in Kafka, as it was sent? Exits 1 if not."""
+    import time
+
     from infra.settings import Settings
     from streams.intake.load.verify import verify
 
+    until = time.monotonic() + wait
     comparison = verify(Settings.from_env(), ledger)
+    while comparison.missing and time.monotonic() < until:
+        time.sleep(1)
+        comparison = verify(Settings.from_env(), ledger)
     typer.echo(comparison.as_text())
     if not comparison.holds:
         raise typer.Exit(1)
@@ -321,6 +327,8 @@ def _content_of(path: Path) -> str:
 
 def _show_import(file: Path, mapping: Mapping, window: Window | None, show: int) -> int:
     """The first mapped events and the first rejected ones, each a line of JSON; 1 if any is rejected."""
+    import msgspec
+
     from streams.intake.bulk import importing
     from streams.intake.bulk.rows import fingerprint
 

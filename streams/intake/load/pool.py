@@ -10,7 +10,8 @@ import time
 from typing import NamedTuple
 
 from schemas.fact import from_ms
-from streams.intake.simulation.audience import Audience
+from schemas.registry import EVENT_TOPICS
+from streams.intake.simulation.audience import Audience, Sent
 
 MINUTES = 10
 STALE_S = 30.0
@@ -86,14 +87,16 @@ class Pool:
         )
         rest = json.dumps(event, separators=(",", ":"), ensure_ascii=False)[1:-1].replace("%", "%%")
         head = f'{{"eventId":"{self._prefix}%x",{ids}'.encode()
-        return Template(topic, _escaped(key) + b"~%b", head, f"{rest},".encode() if rest else b"", at_ms)
+        # The key is one of the ids, or something that stays as it is.
+        ending = b"~%b" if "~%b" in ids else b"%.0b"
+        return Template(topic, _escaped(key) + ending, head, f"{rest},".encode() if rest else b"", at_ms)
 
 
-def _simulated(seed: int, end_ms: int, size: int) -> list[tuple[int, str, bytes, bytes]]:
-    """At least one and at most `size` events of the last minutes."""
+def _simulated(seed: int, end_ms: int, size: int) -> list[Sent]:
+    """At least one and at most `size` events of the last minutes, of topics that keep every record."""
     audience = Audience(seed, max(1, size // 20), end_ms - MINUTES * 60_000, end_ms)
-    events = [event for event in audience.events() if event.key]
-    return [tuple(event) for event in events[-size:]]  # type: ignore[misc]
+    events = [event for event in audience.events() if "compact" not in EVENT_TOPICS[event.topic].cleanup_policy]
+    return events[-size:]
 
 
 def _quoted(text: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from infra import topics as kafka_topics
-from infra.errors import ProcessError
+from infra.errors import PositionRefused, ProcessError
 from infra.settings import Settings
 from schemas.registry import EVENT_TOPICS
 from streams.intake.load.ledger import OUTCOMES, Meta, Writer, begin, digest
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SETTLE_S = 1.0
 """A record's outcome is on the disk about so long after it was sent, or at the end of an epoch."""
 PIECE = 1000
-LEADER_S = 10.0
+NEWS_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -113,17 +113,16 @@ def run(settings: Settings, plan: Plan, say: Callable[[str], None]) -> Figures:
 
 
 def _starts(settings: Settings) -> list[tuple[str, int, int]]:
-    """Where the topics end now. Partitions of a topic that was just made have no leader for a moment."""
-    from confluent_kafka import KafkaError, KafkaException
+    """Where the topics end now. Those that were just made are not known to the whole cluster for a moment."""
+    from confluent_kafka import KafkaException
 
-    passing = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
-    until = time.monotonic() + LEADER_S
+    until = time.monotonic() + NEWS_S
     while True:
         try:
             ends = kafka_topics.offsets(settings, EVENT_TOPICS)
-        except KafkaException as error:
-            if error.args[0].code() not in passing or time.monotonic() > until:
-                msg = f"where the topics at {settings.bootstrap} end can't be told: {error.args[0]}"
+        except (KafkaException, PositionRefused) as error:
+            if time.monotonic() > until:
+                msg = f"where the topics at {settings.bootstrap} end can't be told: {error}"
                 raise ProcessError(msg) from error
             time.sleep(0.1)
         else:

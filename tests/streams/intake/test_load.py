@@ -39,11 +39,11 @@ def test_records_obey_their_contracts_and_are_all_different() -> None:
     events = [EVENT_TOPICS[topic].decode(value) for topic, _, value in records]
     assert [event.event_id for event in events] == pool.event_ids(size + 1, len(records))
     assert [event.key.encode() for event in events] == [key for _, key, _ in records]
-    assert {topic for topic, _, _ in records} == {PLAYBACK, UI}
+    assert {topic for topic, _, _ in records} >= {PLAYBACK, UI}
     # The next round is the same behaviour of other viewers.
     first, second = events[:size], events[size : 2 * size]
     assert [e.event_type for e in first] == [e.event_type for e in second]
-    assert not {e.user_id for e in first if e.user_id} & {e.user_id for e in second if e.user_id}
+    assert not {e.user_id for e in first} & {e.user_id for e in second} - {None}
     other = Pool("load-1", 1, seed=1, size=400)
     assert not {value for _, _, value in take(other, size)} & {value for _, _, value in records}
 
@@ -84,9 +84,9 @@ def test_every_acknowledged_record_is_in_kafka_and_what_is_not_is_found_out(
     folder = tmp_path / "ledger"
     figures, _ = load(kafka, folder, processes=2)
     assert figures.outcomes == {"acked": 3000}
-    assert len(read_all(kafka, PLAYBACK)) + len(read_all(kafka, UI)) == 3000
+    assert sum(len(read_all(kafka, topic)) for topic in EVENT_TOPICS) == 3000
     rows = ledger.read(folder)
-    assert Counter(rows["topic"].to_pylist()).keys() == {PLAYBACK, UI}
+    assert Counter(rows["topic"].to_pylist()).keys() >= {PLAYBACK, UI}
     assert verify(kafka, folder) == Comparison("kafka", 3000, 0, 0, 0, 0, 0, 0, ())
 
     # A lie of each kind: a record that never was, one with other bytes, one that was left out, one that was refused.

@@ -61,7 +61,6 @@ export class Watch implements PlayerListener {
       video.addEventListener(name, heard, true);
       this.undo.push(() => video.removeEventListener(name, heard, true));
     };
-    on("loadstart", (at) => this.loads(at));
     on("emptied", (at) => this.loads(at));
     on("loadstart", (at) => this.loads(at));
     on("play", (at) => this.plays(at));
@@ -97,6 +96,7 @@ export class Watch implements PlayerListener {
     if (this.phase !== "idle" && this.phase !== "starting") this.say("quality_change", Date.now());
   }
 
+  /** An error of the player, `fatal` when it has given up; from a player that is not recognised. */
   error(code: string, fatal: boolean): void {
     const at = Date.now();
     const known = this.trouble;
@@ -230,10 +230,13 @@ export class Watch implements PlayerListener {
     this.close();
   }
 
-  /** A player that has given up plays out what it has. When that stands still it is over, unless it recovers at once. */
+  /** A player that has given up plays out what it has. When that stands still it is over, unless it recovers soon. */
   private mayBeOver(): void {
     const { trouble } = this;
-    if (trouble?.fatal) setTimeout(() => trouble === this.trouble && this.end(Date.now(), trouble.code), GIVEN_UP_MS);
+    if (!trouble?.fatal) return;
+    setTimeout(() => {
+      if (trouble === this.trouble && this.phase !== "playing") this.end(Date.now(), trouble.code);
+    }, GIVEN_UP_MS);
   }
 
   private joins(at: number): void {
