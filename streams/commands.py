@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 deadletters = typer.Typer(help="Records that broke their contract: what, why, and their bytes.", no_args_is_help=True)
 app.add_typer(deadletters, name="deadletters")
-load = typer.Typer(help="Simulated events at a set rate, and what became of each.", no_args_is_help=True)
+load = typer.Typer()
 app.add_typer(load, name="load")
 
 
@@ -168,8 +168,9 @@ def import_command(
         raise typer.Exit(1)
 
 
-@load.command("run")
-def load_run(
+@load.callback(invoke_without_command=True)
+def load_command(
+    context: typer.Context,
     *,
     to: Annotated[
         LoadTo, typer.Option("--to", help="Straight into the topics, or by the HTTP collector.")
@@ -186,6 +187,8 @@ def load_run(
     ledger: Annotated[Path | None, typer.Option(help="Keep what became of each event in this new folder.")] = None,
 ) -> None:
     """Send simulated events and print how many were acknowledged, and how fast. Exits 1 if any was not."""
+    if context.invoked_subcommand:
+        return
     from infra.settings import Settings
     from streams.intake.load.run import Plan, run
 
@@ -202,7 +205,7 @@ def load_run(
 
 @load.command("verify")
 def load_verify(
-    ledger: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder that `run` was given.")],
+    ledger: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="What `--ledger` named.")],
     wait: Annotated[float, typer.Option(min=0, help="Seconds that what is in a spool may take to reach Kafka.")] = 0,
 ) -> None:
     """Is every acknowledged event of a load in Kafka, as it was sent? Exits 1 if not."""
