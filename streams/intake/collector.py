@@ -60,7 +60,7 @@ GRACE_S = 6
 FLUSH_S = 2.0
 PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
-    "access-control-allow-headers": "authorization, content-type, content-encoding, prefer",
+    "access-control-allow-headers": "*, authorization",
     "access-control-max-age": "86400",
 }
 EXPOSED = {"access-control-expose-headers": "retry-after"}
