@@ -60,6 +60,7 @@ def document(settings: Settings) -> dict[str, Any]:
             "/v1/cmcd": {"post": _reports(has_body=True), "get": _reports(has_body=False), "options": _preflight()},
             "/healthz": {"get": _page("Whether events are taken.", {200: "They are.", 503: "They are not."})},
             "/metrics": {"get": _page("Figures for Prometheus.", {200: "Text."})},
+            "/sdk.js": {"get": _page("The browser SDK.", {200: "JavaScript.", 304: "The client has it."})},
             "/openapi.json": {"get": _page("This description.", {200: "JSON."})},
         },
     }
