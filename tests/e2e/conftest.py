@@ -63,6 +63,19 @@ class Platform:
         logs = sorted(self.settings.home.glob("airflow/logs/dag_id=*/**/*.log"), key=lambda path: path.stat().st_mtime)
         return logs[-1].read_text()[-4000:] if logs else "no task has run"
 
+    def wait_idle(self, timeout_s: float = 240) -> None:
+        """Wait until Airflow has done what it does by itself when it comes up, and nothing of the chain runs."""
+        api = AirflowApi(self.settings)
+        end, since = time.monotonic() + timeout_s, time.monotonic()
+        while time.monotonic() - since < 4:
+            assert time.monotonic() < end, "the batch chain does not come to rest"
+            runs = {dag: api.call("GET", f"dags/{dag}/dagRuns?limit=20")["dag_runs"] for dag in CHAIN}
+            if not runs["silver"] or any(
+                run["state"] in ("queued", "running") for some in runs.values() for run in some
+            ):
+                since = time.monotonic()
+            time.sleep(1)
+
     def run_chain(self, timeout_s: float = 300) -> None:
         """Trigger silver in Airflow and wait until publish has succeeded on what it brought."""
         api = AirflowApi(self.settings)
