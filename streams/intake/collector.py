@@ -163,8 +163,7 @@ class Collector:
                 return await self._unreadable(room.packed, error, CMCD, visitor)
             asked = cmcd.Asked(body, request.query_params, request.headers, visitor.additions())
             began = time.monotonic()
-            size = self._settings.collector_max_event_bytes
-            answer = await cmcd.take(asked, datetime.now(UTC), self._producer.send, size)
+            answer = await cmcd.take(asked, datetime.now(UTC), self._producer.send, self._settings)
         self.gate.charge(visitor, len(answer.events))
         self.metrics.taken(answer, len(body), time.monotonic() - began)
         return _json(503, answer, _retry(1)) if answer.unknown else Response(status_code=204)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -12,12 +12,15 @@ from deltalake import write_deltalake
 from typer.testing import CliRunner
 
 from infra.errors import ProcessError, SettingsError
+from infra.kafka import producer_config
 from infra.settings import Settings
 from schemas.registry import PLAYBACK
-from schemas.tables import DEAD_LETTERS
+from schemas.tables import BRONZE, DEAD_LETTERS
+from schemas.topic import Topic
 from streams.commands import app
 from streams.dead_letters import DeadLetter, to_arrow
 from streams.replay_letters import Filter, Fix, prepare, send
+from tests.streams.bronze_world import query, sink, stop, wait_caught_up
 
 AT = datetime(2026, 1, 15, 20, 31, tzinfo=UTC)
 GOOD = b'{"userId":"u1","contentId":"t1","eventType":"play","timestamp":"2026-01-15T20:30:45Z"}'
@@ -130,6 +133,34 @@ def test_the_command_sends_nothing_unless_told_to(lake: Settings, monkeypatch: p
     assert "still broken  dead.letters/0/2  invalid_field target" in done.output
     assert "nothing was sent; --send sends" in done.output
     assert prepare(lake, Filter(), Fix()).done_before == 0
+
+
+@pytest.mark.kafka
+def test_letters_come_back_through_kafka_and_count_once(
+    kafka: Settings, topics: Mapping[str, Topic], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from confluent_kafka import Producer
+
+    for name, value in kafka.to_env().items():
+        monkeypatch.setenv(name, value)
+    producer = Producer(producer_config(kafka))
+    for number in range(30):
+        event = FRIDGE if number % 3 else GOOD
+        producer.produce(PLAYBACK.name, key=b"u1", value=event.replace(b"t1", b"t%d" % number))
+    assert producer.flush(20) == 0
+    rows = "SELECT event_id FROM t"
+    bronze = BRONZE[PLAYBACK.name].path(kafka.lake_root)
+    with sink(kafka, "g") as process:
+        wait_caught_up(kafka, 30, process)
+        assert len(query(bronze, rows)) == 10
+        for sent in (20, 0):
+            done = CliRunner().invoke(app, ["deadletters", "replay", "--set", "deviceType=web", "--send"])
+            assert done.exit_code == 0, done.output
+            wait_caught_up(kafka, 30, process)
+            found = [row["event_id"] for row in query(bronze, rows)]
+            assert len(found) == len(set(found)) == 30, f"{sent} were to be sent: {done.output}"
+        stop(process)
+    assert len(query(DEAD_LETTERS.path(kafka.lake_root), "SELECT reason FROM t")) == 20
 
 
 def test_no_letters_at_all(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Collector and broker killed under load, again and again: every event that was acknowledged is in Kafka."""
+"""Collector and broker killed under load, again and again: what was acknowledged, by events or reports, is in Kafka."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import httpx
 import pytest
 
 from infra import topics as kafka_topics
-from schemas.registry import TOPICS
+from infra.settings import Settings
+from schemas.registry import CMCD, TOPICS
 from tests.conftest import RunningBroker, isolated_settings
 from tests.streams.intake.test_collector import PLAYBACK, SEED, RunningCollector, read_all
 
 CLIENTS = 4
+PLAYERS = 2
 BATCH = 50
 SECONDS = 90
 KINDS = ("broker", "collector", "both", "stop", "collector")
@@ -31,6 +33,9 @@ class Ledger:
         self.url = url
         self.kept: set[bytes] = set()
         self.answers: Counter[str] = Counter()
+        self.reports: set[bytes] = set()
+        """Ids of the players' reports that were answered with 204."""
+        self.told_players: Counter[str] = Counter()
         self.stopping = threading.Event()
 
     def client(self, number: int) -> None:
@@ -41,6 +46,22 @@ class Ledger:
                     batch = [b"%d-%d-%d" % (number, count, n) for n in range(BATCH)]
                     count += 1
                 batch = self._post(session, batch)
+
+    def player(self, number: int) -> None:
+        """A page that reports by CMCD, one report after the other, each until it is taken."""
+        count = 0
+        with httpx.Client(timeout=10) as session:
+            while not self.stopping.is_set():
+                line = b'e=t,sid="p%d",sn=%d,sta=p,ts=%d,v=2' % (number, count, time.time_ns() // 1_000_000)
+                try:
+                    status = session.post(f"{self.url}/v1/cmcd?t=a", content=line).status_code
+                except httpx.TransportError:
+                    status = 0
+                self.told_players[str(status or "none")] += 1
+                if status == 204:
+                    self.reports.add(b"p%d/a/%d" % (number, count))
+                    count += 1
+                time.sleep(0.01 if status == 204 else 0.2)
 
     def _post(self, session: httpx.Client, ids: list[bytes]) -> list[bytes]:
         lines = b"\n".join(SEED[:-1] + b',"eventId":"' + one + b'"}' for one in ids)
@@ -60,6 +81,12 @@ class Ledger:
         return left
 
 
+def ids_in(settings: Settings, topic: str) -> Counter[bytes]:
+    """How often each eventId is in a topic."""
+    values = (value or b"" for *_, value in read_all(settings, topic))
+    return Counter(value.partition(b'"eventId":"')[2].partition(b'"')[0] for value in values)
+
+
 @pytest.mark.kafka
 @pytest.mark.chaos
 @pytest.mark.timeout(400)
@@ -72,6 +99,7 @@ def test_every_acknowledged_event_is_in_kafka(tmp_path: Path) -> None:
     collector.wait_listening()
     ledger = Ledger(collector.url)
     threads = [threading.Thread(target=ledger.client, args=(number,)) for number in range(CLIENTS)]
+    threads += [threading.Thread(target=ledger.player, args=(number,)) for number in range(PLAYERS)]
     for thread in threads:
         thread.start()
     kills: Counter[str] = Counter()
@@ -99,15 +127,17 @@ def test_every_acknowledged_event_is_in_kafka(tmp_path: Path) -> None:
             thread.join(60)
         assert not any(thread.is_alive() for thread in threads)
         collector.wait_drained()
-        found = Counter((value or b"").partition(b'"eventId":"')[2].partition(b'"')[0] for *_, value in
-                        read_all(settings, PLAYBACK))  # fmt: skip
-        missing = ledger.kept - found.keys()
-        twice = sum(count - 1 for count in found.values())
+        found, reported = ids_in(settings, PLAYBACK), ids_in(settings, CMCD.name)
+        missing = (ledger.kept - found.keys()) | (ledger.reports - reported.keys())
+        twice = sum(count - 1 for count in (found + reported).values())
         print(
             f"\n{len(ledger.kept):,} events acknowledged, {len(missing)} missing, {twice:,} twice in Kafka; "
-            f"answers {dict(ledger.answers)}; kills {dict(kills)}"
+            f"answers {dict(ledger.answers)}; kills {dict(kills)}\n"
+            f"{len(ledger.reports):,} players' reports acknowledged; answers {dict(ledger.told_players)}"
         )
         assert not missing
+        assert ledger.told_players.keys() <= {"204", "503", "none"}
+        assert len(ledger.reports) > 100
         assert ledger.answers["200"] > 100
     finally:
         ledger.stopping.set()

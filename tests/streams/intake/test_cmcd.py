@@ -23,9 +23,12 @@ from streams.intake.acknowledged import Receipt, Record
 from streams.intake.additions import Additions
 from streams.intake.collector import Collector
 from tests.schemas.cmcd.recordings import needed, requests
+from tests.streams.intake.app_world import SETTINGS
 
 NOW = datetime(2026, 11, 21, 9, 37, tzinfo=UTC)
 GOOD = b'cid="t1",e=ps,sid="s1",sn=1,sta=s,ts=1795253822548,v=2'
+
+SMALL = replace(SETTINGS, collector_max_event_bytes=100)
 
 
 class Memory:
@@ -114,7 +117,7 @@ async def test_every_line_is_kept_as_a_report_or_as_a_dead_letter(sent: list[byt
     memory = Memory()
     expected = [line for raw in sent for line in raw.split(b"\n") if line.strip(b" \t\r")]
     try:
-        kept = await cmcd.take(cmcd.Asked(b"\n".join(sent), {}, {}, Additions(NOW)), NOW, memory.send, 100)
+        kept = await cmcd.take(cmcd.Asked(b"\n".join(sent), {}, {}, Additions(NOW)), NOW, memory.send, SMALL)
     except RequestRefused:
         assert not expected
         return

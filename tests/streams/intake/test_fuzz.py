@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from schemas.examples import smallest
 from schemas.refusals import REASONS, REFUSALS
-from schemas.registry import EVENT_TOPICS
+from schemas.registry import CMCD, EVENT_TOPICS
 from streams.intake.openapi import document
 from tests.streams.intake.app_world import SETTINGS, Answered, App
 
@@ -157,7 +157,7 @@ def check_post(world: World, data: st.DataObject) -> None:
     sent, encoding, is_true = data.draw(packed(body))
     headers = data.draw(HEADERS) + ([(b"content-encoding", encoding)] if encoding else [])
     kafka = world.kafka
-    kafka.full = data.draw(st.integers(0, 9)) == 7
+    kafka.full = data.draw(st.sampled_from([False, False, False, False, True]))
     kafka.refuses = b'"seq":1' if data.draw(st.integers(0, 9)) == 7 else None
     kafka.records.clear()
     answer = world.post(sent, headers, data.draw(QUERIES), data.draw(PEERS), data.draw(st.sampled_from([7, 65_536])))
@@ -206,10 +206,51 @@ def check_pixel(world: World, data: st.DataObject) -> None:
     assert (answer.body[:3] == b"GIF") == (answer.status == 200)
 
 
+@st.composite
+def reports(draw: st.DrawFn) -> bytes:
+    """One line of a player, whole or not. Without line ends."""
+    pairs = draw(
+        st.lists(
+            st.sampled_from(
+                [b'sid="s1"', b'cid="t"', b"e=ps", b"e=t", b"sta=p", b"sn=1", b"ts=1795253822548", b"v=2", b"bs"]
+            )
+            | st.binary(max_size=12).map(lambda raw: raw.replace(b"\n", b"")),
+            max_size=8,
+        )
+    )
+    return b",".join(pairs)
+
+
+def check_cmcd(world: World, data: st.DataObject) -> None:
+    """A player's request: 204, and each line is a report or a dead letter."""
+    sent = data.draw(st.lists(reports() | st.just(b'e=t,sid="s1",sn=3,sta=p,ts=1795253822548,v=2'), max_size=30))
+    body, encoding, is_true = data.draw(packed(b"\n".join(sent)))
+    headers = data.draw(HEADERS) + ([(b"content-encoding", encoding)] if encoding else [])
+    headers += data.draw(st.lists(st.tuples(st.sampled_from([b"cmcd-object", b"cmcd-session"]), reports()), max_size=2))
+    query = data.draw(QUERIES | reports().map(lambda raw: b"t=a&CMCD=" + quote_from_bytes(raw).encode()))
+    kafka = world.kafka
+    kafka.full, kafka.refuses = data.draw(st.integers(0, 9)) == 7, None
+    kafka.records.clear()
+    answer = world.runner.run(world.app.request("POST", "/v1/cmcd", body, headers, query=query))
+
+    assert answer.status in STATUSES["POST", "/v1/cmcd"], answer
+    world.tally[f"cmcd {answer.status}"] += 1
+    if answer.status != 204 or not is_true:
+        return
+    letters = [base64.b64decode(letter.get("value", "")) for letter in kafka.of("dead.letters")]
+    taken = [record.value or b"" for record in kafka.records if record.topic == CMCD.name]
+    for value in taken:
+        CMCD.decode(value)
+    lines = [stripped for raw in sent if (stripped := raw.strip(b" \t\r"))]
+    beside = len(letters) + len(taken) - len(lines)
+    assert 0 <= beside <= 2, "every line is kept, and what came in query and headers"
+    assert len(Counter(letters) - Counter(lines)) <= beside, "a dead letter has the bytes of a line"
+
+
 def check_anything(world: World, data: st.DataObject) -> None:
     method = data.draw(st.sampled_from(["GET", "HEAD", "POST", "PUT", "OPTIONS", "DELETE", "TRACE"]))
     path = data.draw(st.sampled_from([*DOCUMENTED, "/", "/v1/", "/v1/events/"]) | st.text(max_size=9).map("/".__add__))
-    if path in ("/healthz", "/v1/events"):
+    if path in ("/healthz", "/v1/events", "/v1/cmcd"):
         return
     answer = world.runner.run(world.app.request(method, path, data.draw(TEXT), data.draw(HEADERS)))
     assert answer.status in STATUSES.get((method, path), {307, 404, 405, *STATUSES.get(("GET", path), ())}), answer
@@ -219,16 +260,16 @@ def fuzz(world: World, examples: int) -> None:
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def run(data: st.DataObject) -> None:
-        check = data.draw(st.sampled_from([check_post] * 8 + [check_pixel, check_anything]))
+        check = data.draw(st.sampled_from([check_post] * 8 + [check_cmcd] * 3 + [check_pixel, check_anything]))
         check(world, data)
 
     run()
 
 
 def test_random_requests(world: World) -> None:
-    fuzz(world, 400)
+    fuzz(world, 600)
     print(dict(world.tally))
-    assert {"200", "400", "415"} <= set(world.tally), "the requests reach all branches"
+    assert {"200", "400", "415", "cmcd 204"} <= set(world.tally), "the requests reach all branches"
     assert min(world.tally[status] for status in ("accepted", "duplicate", "rejected", "unknown")) > 0
 
 
