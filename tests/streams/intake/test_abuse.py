@@ -8,6 +8,7 @@ import socket
 import statistics
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -50,11 +51,11 @@ class Others:
 
     def _run(self) -> None:
         with httpx.Client(timeout=15) as client:
-            number = 0
+            name, number = uuid.uuid4().hex.encode(), 0
             while not self._stop.is_set():
                 number += 1
                 began = time.monotonic()
-                event = SEED[:-1] + b',"eventId":"%d-%d"}' % (id(self), number)
+                event = SEED[:-1] + b',"eventId":"%s-%d"}' % (name, number)
                 try:
                     answer = client.post(f"{self._url}/v1/events", content=event)
                     if answer.json().get("accepted") != 1:
