@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.disk import sync
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake.transaction import AddAction
@@ -41,14 +43,14 @@ def _write_file(root: Path, rows: pa.Table, partition: dict[str, str | None]) ->
     folder = root.joinpath(*(f"{name}={value}" for name, value in partition.items()))
     if not folder.exists():
         folder.mkdir(exist_ok=True)
-        flush(root)
+        sync(root)
     file = folder / f"part-{uuid.uuid4()}.zstd.parquet"
     rows = rows.drop_columns(list(partition))
     with file.open("xb") as out:
         pq.write_table(rows, out, compression="zstd", compression_level=1)
         out.flush()
         os.fsync(out.fileno())
-    flush(folder)
+    sync(folder)
     return AddAction(
         path=str(file.relative_to(root)),
         size=file.stat().st_size,
@@ -57,15 +59,6 @@ def _write_file(root: Path, rows: pa.Table, partition: dict[str, str | None]) ->
         data_change=True,
         stats=json.dumps(_statistics(rows)),
     )
-
-
-def flush(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _statistics(rows: pa.Table) -> dict[str, Any]:

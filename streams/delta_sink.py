@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.disk import sync
 from infra.errors import PlaylakeError, PositionRefused, SettingsError
 from schemas.derive import arrow_schema
 from schemas.table import Table
-from streams.delta_files import flush, write_files
+from streams.delta_files import write_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +72,7 @@ class DeltaSink:
         self._add_new_columns()
         self._durable_version = max(-1, self.version - UNFLUSHED)
         for folder in (self.path, self.path.parent, self.path.parent.parent):
-            flush(folder)
+            sync(folder)
         self._flush_log()
 
     @property
@@ -203,8 +204,8 @@ class DeltaSink:
             names += [f"{version:020}.json", f"{version:020}.checkpoint.parquet"]
         for name in names:
             if (folder / name).exists():
-                flush(folder / name)
-        flush(folder)
+                sync(folder / name)
+        sync(folder)
         self._durable_version = self.version
 
 

@@ -20,6 +20,7 @@ from infra import topics as kafka_topics
 from infra.settings import Settings
 from schemas.registry import TOPICS
 from schemas.topic import Topic
+from tests.streams.intake.collector_world import RunningCollector
 
 _PORTS = itertools.count(random.Random(os.getpid()).randrange(10_000, 28_000))
 """Below the range that the system gives to outgoing connections, which would take a port between choice and use."""
@@ -116,3 +117,12 @@ def topics(kafka: Settings) -> dict[str, Topic]:
         client.delete_consumer_groups([group.group_id])[group.group_id].exception()
     kafka_topics.ensure_topics(kafka, TOPICS)
     return {topic.name: topic for topic in TOPICS}
+
+
+@pytest.fixture
+def collector(kafka: Settings, topics: dict[str, Topic]) -> Iterator[RunningCollector]:
+    """A real collector before this test's topics."""
+    running = RunningCollector(kafka)
+    running.wait_listening()
+    yield running
+    running.stop()

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import msgspec
 
+from infra.disk import sync
 from infra.errors import LakeDamaged
 
 REQUEST = "publish.json"
@@ -92,12 +93,3 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     finally:
         fresh.unlink(missing_ok=True)
     sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """fsync of a file or a folder."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from infra.disk import sync
 from infra.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -196,7 +197,7 @@ class Spool:
         self._writing = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._next_name += 1
         self._segments.append(_Segment(path, 0))
-        _sync_folder(self._folder)
+        sync(self._folder)
 
     def _end_segment(self) -> None:
         if self._writing is not None:
@@ -281,11 +282,3 @@ def _locked(folder: Path) -> int:
         msg = f"{folder} is another collector's spool; expected a folder (home) of one's own for each"
         raise SettingsError(msg) from None
     return lock
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,12 +18,11 @@ from schemas.fact import fact_of
 from schemas.registry import PLAYBACK
 from schemas.session import sessionize
 from schemas.session_state import Fact, SessionState
-from schemas.topic import Topic
 from tests.browser import truth
 from tests.browser.media import Hold, MediaServer, make_video
 from tests.browser.truth import PROBE, Truth
 from tests.documents import examples
-from tests.streams.intake.test_collector import RunningCollector
+from tests.streams.intake.collector_world import RunningCollector
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka]
 
@@ -44,14 +43,6 @@ PAGE = """<!doctype html><title>{name}</title>
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_video(tmp_path_factory.mktemp("video") / "clip.mp4", SECONDS)
-
-
-@pytest.fixture
-def collector(kafka: Settings, topics: dict[str, Topic]) -> Iterator[RunningCollector]:
-    running = RunningCollector(kafka)
-    running.wait_listening()
-    yield running
-    running.stop()
 
 
 @pytest.fixture
@@ -215,13 +206,13 @@ def test_what_the_platform_says_is_what_the_element_played(stage: Stage) -> None
         said = truths[name]
         assert state.seq_count == state.event_count == state.seq_max, f"{name}: events are missing"
         assert state.stall_count == len(said.stalls), name
-        assert abs(state.stall_ms - said.stall_ms) <= STALL_MS, name
+        assert abs(state.stall_ms - said.stall_ms) <= STALL_MS + said.late_ms, name
         assert state.seek_count == said.seeks, name
         assert state.pause_count == said.pauses, name
         if said.startup_ms is not None:
             assert state.startup_ms is not None, name
-            assert abs(state.startup_ms - said.startup_ms) <= STARTUP_MS, name
-        bound = HEARTBEAT_MS if name == "closed" else PLAYING_MS
+            assert abs(state.startup_ms - said.startup_ms) <= STARTUP_MS + said.late_ms, name
+        bound = HEARTBEAT_MS if name == "closed" else PLAYING_MS + said.late_ms
         assert abs(state.playing_ms - said.playing_ms) <= bound, name
     assert {name: state.end_reason for name, state in states.items()} == dict.fromkeys(names, "stop") | {
         "broken": "error", "gone_early": "exit_before_start", "missing": "start_failure",
@@ -230,7 +221,9 @@ def test_what_the_platform_says_is_what_the_element_played(stage: Stage) -> None
     assert truths["seek"].phases["seeking"] > 250
     assert states["broken"].error_code == "MEDIA_ERR_NETWORK"
     assert states["missing"].error_code == "MEDIA_ERR_SRC_NOT_SUPPORTED"
-    assert states["stalled_pause"].paused_ms == pytest.approx(truths["stalled_pause"].paused_ms, abs=5)
+    assert states["stalled_pause"].paused_ms == pytest.approx(
+        truths["stalled_pause"].paused_ms, abs=PLAYING_MS + truths["stalled_pause"].late_ms
+    )
 
 
 def table(truths: dict[str, Truth], states: dict[str, SessionState]) -> str:
@@ -284,7 +277,12 @@ def test_one_element_several_titles_and_a_browser_that_refuses_to_begin(stage: S
     for page in (refused, late, row):
         page.evaluate("() => v.pause()")
         page.goto("about:blank")
-    stage.wait(lambda told: kinds(told["refused"])[-1:] == kinds(told["joined"])[-1:] == ["stop"])
+    stage.wait(
+        lambda told: (
+            kinds(told["refused"])[-1:] == kinds(told["joined"])[-1:] == ["stop"]
+            and kinds(told["second"]).count("stop") == 2
+        )
+    )
 
     told, sessions = stage.told(), stage.sessions()
     assert kinds(told["refused"]) == ["play", "first_frame", "pause", "stop"]

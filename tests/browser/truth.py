@@ -12,6 +12,7 @@ clock's time and, every 50 ms, where the playhead is. `read(page)` makes a `Trut
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from playwright.sync_api import Page
@@ -39,6 +40,7 @@ PROBE = """
 })();
 """
 READ = "() => ({ events: window.__truth.events, probe: window.__truth.probe, now: Date.now() })"
+PROBE_MS = 50
 JUMP_S = 0.5
 """More progress than this between two looks of the probe is a seek, or a busy page."""
 
@@ -56,6 +58,8 @@ class Truth:
     progress_ms: float = 0.0
     events: list[tuple[str, float]] = field(default_factory=list)
     """Name and Unix ms of each event of the element."""
+    late_ms: float = 0.0
+    """How late the page's own timer was at its worst: what a busy machine does to every clock in it."""
 
     @property
     def playing_ms(self) -> float:
@@ -96,9 +100,10 @@ def truth_of(recorded: dict[str, Any]) -> Truth:
             phase, since = following, at
     truth.is_over = phase == "over"
     _spend(truth, phase, recorded["now"] - since)
-    steps = zip(recorded["probe"], recorded["probe"][1:], strict=False)
+    looks = recorded["probe"]
+    truth.late_ms = max((after - before - PROBE_MS for (before, _), (after, _) in pairwise(looks)), default=0)
     truth.progress_ms = sum(
-        1000 * (after - before) for (_, before), (_, after) in steps if 0 < after - before <= JUMP_S
+        1000 * (after - before) for (_, before), (_, after) in pairwise(looks) if 0 < after - before <= JUMP_S
     )
     return truth
 

@@ -23,7 +23,7 @@ from infra.settings import Settings
 from schemas.topic import Topic
 from streams.intake import http_server
 from tests.streams.intake.app_world import App
-from tests.streams.intake.test_collector import SEED, RunningCollector
+from tests.streams.intake.collector_world import SEED, RunningCollector
 
 ATTACK_S = 0.8
 OTHERS_MS, OTHERS_TIMES = 200, 10

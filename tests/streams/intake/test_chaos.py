@@ -17,7 +17,7 @@ from infra import topics as kafka_topics
 from infra.settings import Settings
 from schemas.registry import CMCD, TOPICS
 from tests.conftest import RunningBroker, isolated_settings
-from tests.streams.intake.test_collector import PLAYBACK, SEED, RunningCollector, read_all
+from tests.streams.intake.collector_world import PLAYBACK, SEED, RunningCollector, read_all
 
 CLIENTS = 4
 PLAYERS = 2

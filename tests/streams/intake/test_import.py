@@ -30,7 +30,7 @@ from streams.intake.bulk.mapping import load
 from streams.intake.bulk.shipped import _shares, find
 from streams.intake.replay import arriving, original_times
 from streams.intake.targets import ToKafka
-from tests.streams.intake.test_collector import read_all
+from tests.streams.intake.collector_world import read_all
 
 DATA = ROOT.parent / "shared" / "data"
 MAPPING = """

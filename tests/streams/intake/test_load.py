@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,7 +19,7 @@ from streams.intake.load.pool import Pool, Record
 from streams.intake.load.run import Figures, Plan, run
 from streams.intake.load.senders import KafkaSender
 from streams.intake.load.verify import Comparison, verify
-from tests.streams.intake.test_collector import RunningCollector, read_all
+from tests.streams.intake.collector_world import RunningCollector, read_all
 
 PLAYBACK, UI = "user.playback.events", "user.ui.events"
 
@@ -61,14 +60,6 @@ def test_without_a_broker_nothing_is_said_to_be_acknowledged() -> None:
     sender = KafkaSender(quick, patience_s=0.5)
     sender.send(Pool("load-1", 0, seed=1, size=50).take(20))
     assert Counter(sender.settle()) == {"unknown": 20}
-
-
-@pytest.fixture
-def collector(kafka: Settings, topics: dict[str, Topic]) -> Iterator[RunningCollector]:
-    running = RunningCollector(kafka)
-    running.wait_listening()
-    yield running
-    running.stop()
 
 
 def load(settings: Settings, folder: Path, **what: object) -> tuple[Figures, list[str]]:

@@ -14,7 +14,7 @@ from schemas.events.playback import Play, Stop
 from schemas.events.ui import Search
 from schemas.topic import Topic
 from streams.intake.producer import EventProducer
-from tests.streams.intake.test_collector import read_all
+from tests.streams.intake.collector_world import read_all
 
 NOW = datetime(2026, 1, 15, 20, 30, 45, tzinfo=UTC)
 NOWHERE = "127.0.0.1:1"

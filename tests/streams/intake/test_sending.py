@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,21 +18,13 @@ from infra.setup.pages import NODE_HOME, SDK, machine_node
 from schemas.registry import EVENT_TOPICS
 from schemas.topic import Topic
 from tests.documents import examples
-from tests.streams.intake.test_collector import RunningCollector, letters, read_all
+from tests.streams.intake.collector_world import RunningCollector, letters, read_all
 
 DOCUMENT = ROOT / "docs" / "sending.md"
 EXAMPLES = examples(DOCUMENT)
 PLAYBACK = "user.playback.events"
 
 pytestmark = pytest.mark.kafka
-
-
-@pytest.fixture
-def collector(kafka: Settings, topics: dict[str, Topic]) -> Iterator[RunningCollector]:
-    running = RunningCollector(kafka)
-    running.wait_listening()
-    yield running
-    running.stop()
 
 
 def code(name: str, settings: Settings) -> str:

@@ -18,7 +18,7 @@ from schemas.topic import Topic
 from streams.intake.simulate import arriving, run
 from streams.intake.simulation.audience import Audience
 from streams.intake.targets import ToCollector, ToFile, ToKafka
-from tests.streams.intake.test_collector import LETTERS, PLAYBACK, UI, RunningCollector, as_sent, letters, read_all
+from tests.streams.intake.collector_world import LETTERS, PLAYBACK, UI, RunningCollector, as_sent, letters, read_all
 
 END_MS = 1_763_726_400_000
 AUDIENCE = Audience(3, 60, END_MS - 1_800_000, END_MS)
@@ -72,14 +72,6 @@ def test_live_records_leave_when_it_is_time_never_before(tmp_path: Path) -> None
     run(records, target, live=True, clock=clock, sleep=clock.sleep)
     for left, record in zip(target.at, records, strict=True):
         assert -1e-6 < left - record.at_ms / 1000 <= 0.051
-
-
-@pytest.fixture
-def collector(kafka: Settings, topics: dict[str, Topic]) -> Iterator[RunningCollector]:
-    running = RunningCollector(kafka)
-    running.wait_listening()
-    yield running
-    running.stop()
 
 
 @pytest.mark.kafka
