@@ -16,7 +16,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ from starlette.types import Scope
 
 from infra import log
 from infra.errors import PlaylakeError, QueryError
+from infra.http_server import HttpServer
 from infra.settings import Settings
 from warehouse import answers, build, catalog, publication
 from warehouse.dashboard.router import Dashboard
@@ -185,14 +186,6 @@ class _Report(StaticFiles):
         return await super().get_response(path, scope)
 
 
-class _Uvicorn(uvicorn.Server):
-    """Without uvicorn's own signal handling, which would end the process by the signal and not with exit code 0."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     config = uvicorn.Config(
@@ -204,7 +197,7 @@ async def serve(settings: Settings) -> int:
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = _Uvicorn(config)
+    server = HttpServer(config)
 
     def stop() -> None:
         server.should_exit = True

@@ -24,6 +24,7 @@ class Additions:
     """Those of one request."""
 
     def __init__(self, received_at: datetime, country: str | None = None, agent: bytes | None = None) -> None:
+        self.received_at = received_at
         stamp = received_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._client = b',"client":' + agent if agent else b""
         self._received = b',"receivedAt":"' + stamp.encode() + b'"}'

@@ -15,9 +15,7 @@ The collector reads reports and does not translate them: that needs their order 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -26,10 +24,10 @@ from infra.errors import ContractError, RequestRefused
 from infra.settings import Settings
 from schemas.cmcd.wire import lines, of_headers, read_report
 from schemas.events.cmcd import CmcdEvent, CmcdReport, CmcdRequest
-from schemas.registry import CMCD, DEAD_LETTER_TOPIC
+from schemas.registry import CMCD
 from streams.intake.acknowledged import Record
 from streams.intake.additions import Additions
-from streams.intake.verdicts import Answer, Send, Verdict, dead_letter
+from streams.intake.verdicts import Answer, Send, Verdict, answer, check_size, dead_letter, rejected, unknown
 
 NOTHING = (
     "expected reports of players: CMCD lines in the body of a POST, ?CMCD= in the query, or CMCD-* headers; "
@@ -67,7 +65,7 @@ class Asked(NamedTuple):
         return found
 
 
-async def take(asked: Asked, received_at: datetime, send: Send, settings: Settings) -> Answer:
+async def take(asked: Asked, send: Send, settings: Settings) -> Answer:
     """Judge the reports of one request, and keep them. Raises RequestRefused when nothing can be taken."""
     target, reports, max_report_bytes = asked.target, asked.reports(), settings.collector_max_event_bytes
     if len(reports) > settings.collector_max_events:
@@ -79,30 +77,18 @@ async def take(asked: Asked, received_at: datetime, send: Send, settings: Settin
         if index and index % SLICE == 0:
             await asyncio.sleep(0)
         try:
-            records.append(_record(read(raw, mode, target, received_at, max_report_bytes), asked.additions))
+            check_size(raw, max_report_bytes)
+            records.append(_record(read_report(raw, mode, target, asked.additions.received_at), asked.additions))
             verdicts.append(Verdict(index, "accepted", CMCD.name))
         except ContractError as error:
-            records.append(_letter(raw, error, max_report_bytes))
-            verdicts.append(Verdict(index, "rejected", None, None, None, error.reason, error.field, error.detail))
+            records.append(dead_letter(raw, error, CMCD, max_report_bytes))
+            verdicts.append(rejected(index, error))
     for verdict, receipt in zip(verdicts, await send(records), strict=True):
         if receipt.error is not None:
-            verdict.status, verdict.reason, verdict.detail = "unknown", None, f"not acknowledged: {receipt.error}"
-    count = Counter(verdict.status for verdict in verdicts)
-    return Answer(count["accepted"], 0, count["rejected"], count["unknown"], verdicts)
-
-
-def read(raw: bytes, mode: type[CmcdReport], target: str, received_at: datetime, max_bytes: int) -> CmcdReport:
-    """One report. Raises ContractError."""
-    if len(raw) > max_bytes:
-        detail = f"expected at most {max_bytes} bytes, got {len(raw)}; only the beginning is kept"
-        raise ContractError(reason="too_large", detail=detail)
-    return read_report(raw, mode, target, received_at)
+            unknown(verdict, receipt.error)
+    return answer(verdicts)
 
 
 def _record(report: CmcdReport, additions: Additions) -> Record:
     value, _ = additions.to(msgspec.json.encode(report), report)
     return Record(CMCD.name, report.key.encode(), value)
-
-
-def _letter(raw: bytes, error: ContractError, max_bytes: int) -> Record:
-    return Record(DEAD_LETTER_TOPIC.name, None, dead_letter(raw, error, CMCD, max_bytes))

@@ -28,7 +28,6 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
@@ -163,7 +162,7 @@ class Collector:
                 return await self._unreadable(room.packed, error, CMCD, visitor)
             asked = cmcd.Asked(body, request.query_params, request.headers, visitor.additions())
             began = time.monotonic()
-            answer = await cmcd.take(asked, datetime.now(UTC), self._producer.send, self._settings)
+            answer = await cmcd.take(asked, self._producer.send, self._settings)
         self.gate.charge(visitor, len(answer.events))
         self.metrics.taken(answer, len(body), time.monotonic() - began)
         return _json(503, answer, _retry(1)) if answer.unknown else Response(status_code=204)

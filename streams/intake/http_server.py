@@ -6,15 +6,14 @@ Reading bodies in bounded time is `streams/intake/gate.py`'s matter.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import resource
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from infra.http_server import HttpServer
 from infra.settings import Settings
 from streams.intake.clients import Clients
 
@@ -46,14 +45,7 @@ def server(app: ASGIApp, settings: Settings, grace_s: float) -> uvicorn.Server:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=round(grace_s),
     )
-    return _Server(config)
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Its own handling would end the process by the signal, and not with exit code 0."""
-        yield
+    return HttpServer(config)
 
 
 class GuardedProtocol(HttpToolsProtocol):

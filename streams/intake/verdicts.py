@@ -99,7 +99,7 @@ class Judge:
                 try:
                     topic, record, key = self._judge(raw, origin)
                 except ContractError as error:
-                    verdict = _rejected(index, error)
+                    verdict = rejected(index, error)
                     sent.append(Sent(verdict, raw, self._letter(raw, error, origin.topic), 0))
                 else:
                     verdict = Verdict(index, "accepted", topic)
@@ -114,8 +114,7 @@ class Judge:
         await self._send(sent, origin)
         for verdict, first in repeated:
             _follow(verdict, first)
-        count = Counter(verdict.status for verdict in verdicts)
-        return Answer(count["accepted"], count["duplicate"], count["rejected"], count["unknown"], verdicts)
+        return answer(verdicts)
 
     async def keep_unreadable(self, body: bytes, error: ContractError, topic: EventTopic | None) -> Receipt:
         """A body in which nothing can be read, as one dead letter: a page that is closing never sees the answer."""
@@ -124,9 +123,7 @@ class Judge:
 
     def _judge(self, raw: bytes, origin: Origin) -> tuple[str, Record, int]:
         """Its topic, the record for Kafka, and what it is remembered by. Raises ContractError."""
-        if len(raw) > self._max_bytes:
-            detail = f"expected at most {self._max_bytes} bytes, got {len(raw)}; only the beginning is kept"
-            raise ContractError(reason="too_large", detail=detail)
+        check_size(raw, self._max_bytes)
         topic, event = self._router.route(raw, origin.topic)
         if topic.name not in origin.allowed:
             detail = f"the write key is for {', '.join(sorted(origin.allowed))}; the event is for {topic.name}"
@@ -146,7 +143,7 @@ class Judge:
                 _reject(one.verdict, error)
                 refused.append(Sent(one.verdict, one.raw, self._letter(one.raw, error, origin.topic), 0))
             elif receipt.error is not None:
-                _unknown(one.verdict, receipt.error)
+                unknown(one.verdict, receipt.error)
             elif one.key:
                 self._recent.add(one.key)
                 if receipt.offset >= 0:
@@ -155,16 +152,29 @@ class Judge:
             await self._send(refused, origin)
 
     def _letter(self, raw: bytes, error: ContractError, topic: EventTopic | None) -> Record:
-        return Record(DEAD_LETTER_TOPIC.name, None, dead_letter(raw, error, topic, self._max_bytes))
+        return dead_letter(raw, error, topic, self._max_bytes)
 
 
-def dead_letter(raw: bytes, error: ContractError, topic: EventTopic | None, max_bytes: int) -> bytes:
+def check_size(raw: bytes, max_bytes: int) -> None:
+    """Raise ContractError for a record that is too large to be kept whole."""
+    if len(raw) > max_bytes:
+        detail = f"expected at most {max_bytes} bytes, got {len(raw)}; only the beginning is kept"
+        raise ContractError(reason="too_large", detail=detail)
+
+
+def answer(verdicts: list[Verdict]) -> Answer:
+    """The verdicts, counted."""
+    count = Counter(verdict.status for verdict in verdicts)
+    return Answer(count["accepted"], count["duplicate"], count["rejected"], count["unknown"], verdicts)
+
+
+def dead_letter(raw: bytes, error: ContractError, topic: EventTopic | None, max_bytes: int) -> Record:
     """The announcement of a record that never got into an event topic, with its bytes.
 
     A record over the size limit keeps only its beginning: a broker would not take it whole.
     """
     cut = len(raw) > max_bytes
-    return msgspec.json.encode(
+    value = msgspec.json.encode(
         DeadLetter(
             source="collector",
             at=datetime.now(UTC),
@@ -176,9 +186,11 @@ def dead_letter(raw: bytes, error: ContractError, topic: EventTopic | None, max_
             size=len(raw) if cut else None,
         )
     )
+    return Record(DEAD_LETTER_TOPIC.name, None, value)
 
 
-def _rejected(index: int, error: ContractError) -> Verdict:
+def rejected(index: int, error: ContractError) -> Verdict:
+    """The verdict on a record that broke its contract."""
     return Verdict(index, "rejected", None, None, None, error.reason, error.field, error.detail)
 
 
@@ -187,7 +199,8 @@ def _reject(verdict: Verdict, error: ContractError) -> None:
     verdict.reason, verdict.field, verdict.detail = error.reason, error.field, error.detail
 
 
-def _unknown(verdict: Verdict, why: str) -> None:
+def unknown(verdict: Verdict, why: str) -> None:
+    """Turn a verdict: nobody has the record."""
     verdict.status, verdict.detail = "unknown", f"not acknowledged: {why}"
     verdict.reason = verdict.field = None
 

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from infra.settings import ROOT, Settings
 from infra.setup.pages import find_browser
 from tests.browser.state import State
+from tests.browser.truth import PROBE
 from tests.conftest import free_ports
 from warehouse.dashboard.router import PAGES
 
@@ -39,6 +40,15 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    """Pages whose videos tell the truth about themselves (`tests/browser/truth.py`)."""
+    context = chromium.new_context()
+    context.add_init_script(PROBE)
+    yield context
+    context.close()
 
 
 class Served:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page
 
 from infra.settings import Settings
 from infra.setup.players import DASHJS
@@ -24,7 +23,7 @@ from schemas.session import end_reason, sessionize
 from schemas.session_state import SessionState
 from tests.browser import truth
 from tests.browser.media import MediaServer, make_dash
-from tests.browser.truth import PROBE, Truth
+from tests.browser.truth import Truth
 from tests.streams.intake.collector_world import RunningCollector, read_all
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka]
@@ -70,14 +69,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("film")
     make_dash(folder / "dash", SECONDS)
     return folder
-
-
-@pytest.fixture
-def context(chromium: Browser) -> Iterator[BrowserContext]:
-    context = chromium.new_context()
-    context.add_init_script(PROBE)
-    yield context
-    context.close()
 
 
 class Viewing:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page
 
 from infra import topics as kafka_topics
 from infra.kafka import consumer_config
@@ -20,7 +20,7 @@ from schemas.session import sessionize
 from schemas.session_state import Fact, SessionState
 from tests.browser import truth
 from tests.browser.media import Hold, MediaServer, make_video
-from tests.browser.truth import PROBE, Truth
+from tests.browser.truth import Truth
 from tests.documents import examples
 from tests.streams.intake.collector_world import RunningCollector
 
@@ -43,14 +43,6 @@ PAGE = """<!doctype html><title>{name}</title>
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_video(tmp_path_factory.mktemp("video") / "clip.mp4", SECONDS)
-
-
-@pytest.fixture
-def context(chromium: Browser) -> Iterator[BrowserContext]:
-    context = chromium.new_context()
-    context.add_init_script(PROBE)
-    yield context
-    context.close()
 
 
 class Stage:

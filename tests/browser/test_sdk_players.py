@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import BrowserContext, Page
 
 from infra.settings import ROOT, Settings
 from infra.setup.pages import SDK
-from schemas.topic import Topic
 from tests.browser import truth
 from tests.browser.media import MediaServer, make_dash, make_hls
 from tests.browser.test_sdk import PLAYING_MS, STALL_MS, STARTUP_MS, Stage, happened, kinds, play, table
-from tests.browser.truth import PROBE
 from tests.streams.intake.collector_world import RunningCollector
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka, pytest.mark.long]
@@ -54,15 +51,9 @@ def presentations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def stage(chromium: Browser, kafka: Settings, topics: dict[str, Topic], tmp_path: Path) -> Iterator[Stage]:
-    collector = RunningCollector(kafka)
-    collector.wait_listening()
-    context = chromium.new_context()
-    context.add_init_script(PROBE)
+def stage(context: BrowserContext, collector: RunningCollector, kafka: Settings, tmp_path: Path) -> Stage:
     (tmp_path / "none").touch()
-    yield Stage(context, tmp_path / "none", collector, kafka)
-    context.close()
-    collector.stop()
+    return Stage(context, tmp_path / "none", collector, kafka)
 
 
 @pytest.mark.parametrize("kind", ["dash", "hls"])

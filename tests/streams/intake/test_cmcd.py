@@ -117,7 +117,7 @@ async def test_every_line_is_kept_as_a_report_or_as_a_dead_letter(sent: list[byt
     memory = Memory()
     expected = [line for raw in sent for line in raw.split(b"\n") if line.strip(b" \t\r")]
     try:
-        kept = await cmcd.take(cmcd.Asked(b"\n".join(sent), {}, {}, Additions(NOW)), NOW, memory.send, SMALL)
+        kept = await cmcd.take(cmcd.Asked(b"\n".join(sent), {}, {}, Additions(NOW)), memory.send, SMALL)
     except RequestRefused:
         assert not expected
         return
