@@ -6,8 +6,6 @@ quantile is made of them in `warehouse/metrics.sql`.
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
 MINUTE_MS = 60_000
@@ -16,8 +14,9 @@ PARTS: dict[str, str] = {
     "events": "events that happened in the minute",
     "plays": "attempts: sessions in which the viewer asked for playback",
     "first_frames": "attempts that reached the first frame",
-    "start_failures": "attempts ended by a fatal error before the first frame",
-    "playback_failures": "plays ended by a fatal error after the first frame",
+    "start_failures": "attempts ended by a fatal technical error before the first frame",
+    "playback_failures": "plays ended by a fatal technical error after the first frame",
+    "business_failures": "attempts and plays ended by a refusal that is meant (no subscription, geo-block, ...)",
     "exits_before_start": "attempts that the viewer gave up before the first frame",
     "stalls": "interruptions of playback by an empty buffer; startup and seeking are none",
     "stall_ms": "time in such stalls, ms",
@@ -27,8 +26,15 @@ PARTS: dict[str, str] = {
     "bits_played": "bitrate × media time, bits",
     "startup_ms": "sum of startup times, ms",
     "active_sessions": "sessions with any watched time in the minute",
+    "bitrate_switches": "changes of rendition while playing",
+    "dropped_frames": "frames that the player dropped",
+    "live_latency_sum_ms": "sum of the distances to the live edge that were reported, ms",
+    "live_latency_samples": "how many such distances were reported",
 }
 """Part → what it counts. All are integers and none is negative."""
+
+PART = {part: place for place, part in enumerate(PARTS)}
+"""Part → its place in a row of parts."""
 
 DIMENSIONS = ("content_id", "country", "device_type", "cdn", "app_version")
 
@@ -67,13 +73,6 @@ def _rollup_struct(name: str, kept: tuple[str, ...]) -> str:
     values = (f"m.{dimension}" if dimension in kept else "CAST(NULL AS STRING)" for dimension in DIMENSIONS)
     fields = (f"{value} AS {dimension}" for dimension, value in zip(DIMENSIONS, values, strict=True))
     return f"struct('{name}' AS rollup, {', '.join(fields)})"
-
-
-def startup_bucket(startup_ms: int) -> int:
-    """Place of a startup time in the histogram."""
-    if startup_ms < 1:
-        return 0
-    return min(STARTUP_BUCKETS - 1, math.floor(4 * math.log2(startup_ms) + 1e-9))
 
 
 class MinuteParts(msgspec.Struct, array_like=True):

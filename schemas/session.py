@@ -1,7 +1,9 @@
 """What a viewing session is: the fold from playback events to a session, and how events are grouped into sessions.
 
-`fold` is the one definition: the stream worker folds event by event, Spark folds whole sessions (`sessionize`).
-No clock and no I/O: time comes with the events. Terms follow CTA-2066; a session's life is a walk through phases:
+`advance` is the one definition. It is written so that it runs as Python on the structs of `schemas/session_state.py`
+and, compiled, on numpy records with the same fields: the stream worker folds event by event that way, Spark folds whole
+sessions (`sessionize`). No clock and no I/O: time comes with the events. Terms follow CTA-2066; a session's life is a
+walk through phases:
 
     idle ─play→ starting ─first_frame→ playing ⇄ stalled | seeking | paused | ad ─stop, fatal error→ ended
 
@@ -11,185 +13,315 @@ The time between two events belongs to the phase that the first one left the ses
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
-from schemas.quality import MINUTE_MS, MinuteParts, startup_bucket
+import numpy as np
+from numba.extending import register_jitable
+
+from schemas.quality import DIMENSIONS, MINUTE_MS, PART, PARTS, STARTUP_BUCKETS, MinuteParts
+from schemas.registry import PLAYBACK
 from schemas.session_state import (
+    ABSENT,
     AD,
     AD_STALLED,
     ATTRIBUTES,
+    END_REASONS,
     ENDED,
+    ERROR,
+    EXIT_BEFORE_START,
     IDLE,
+    OPEN,
     PAUSED,
     PLAYING,
-    RECENT_EVENTS,
     SEEKING,
     STALLED,
+    START_FAILURE,
     STARTING,
-    WATCHING,
+    STOP,
     Fact,
+    Numbers,
     SessionState,
 )
 
+# A piece is what one event adds to one minute: a row of int64 with its minute, its startup bucket or -1, and PARTS.
+MINUTE: Final = 0
+BUCKET: Final = 1
+FIRST_PART: Final = 2
+PIECE_WIDTH = FIRST_PART + len(PARTS)
 
-def open_session(fact: Fact) -> SessionState:
-    """A new session whose first known event is `fact` (which is not folded yet)."""
-    derived = fact.session_id is None
-    name = f"{fact.group_id}|{fact.at_ms}"
-    return SessionState(
-        session_id="d-" + hashlib.blake2b(name.encode(), digest_size=12).hexdigest() if derived else fact.group_id,
-        group_id=fact.group_id,
-        is_derived_id=derived,
-        first_ms=fact.at_ms,
-        last_ms=fact.at_ms,
-        first_received_ms=fact.received_ms,
-        last_received_ms=fact.received_ms,
-    )
+MAX_RATE: Final = 16.0
+MAX_KBPS: Final = 1_000_000
+MAX_POSITION_MS: Final = 40 * 365 * 86_400_000
+"""PLAUSIBLE: rate 0 to 16 (what browsers can play), bitrate 0 to 1 Gbit/s, no negative position, count or latency, and
+no position after 40 years. Live players give the wall clock as their position, which is beyond that: not a position."""
+
+# Places of the vocabulary and of the parts, as constants that the compiler sees.
+_RANK = PLAYBACK.rank
+_PLAY, _FIRST_FRAME, _PAUSE, _RESUME = _RANK["play"], _RANK["first_frame"], _RANK["pause"], _RANK["resume"]
+_SEEK, _STALL_START, _STALL_END = _RANK["seek"], _RANK["stall_start"], _RANK["stall_end"]
+_QUALITY_CHANGE, _HEARTBEAT = _RANK["quality_change"], _RANK["heartbeat"]
+_BACKGROUND, _FOREGROUND = _RANK["background"], _RANK["foreground"]
+_AD_START, _AD_END, _AD_ERROR = _RANK["ad_start"], _RANK["ad_end"], _RANK["ad_error"]
+_ERROR, _STOP = _RANK["error"], _RANK["stop"]
+
+_AT = {part: FIRST_PART + place for part, place in PART.items()}
+_EVENTS, _PLAYS, _FIRST_FRAMES, _STALLS = _AT["events"], _AT["plays"], _AT["first_frames"], _AT["stalls"]
+_START_FAILURES, _PLAYBACK_FAILURES = _AT["start_failures"], _AT["playback_failures"]
+_BUSINESS_FAILURES, _EXITS = _AT["business_failures"], _AT["exits_before_start"]
+_STALL_MS, _PLAYING_MS, _WATCHED_MS, _MEDIA_MS = _AT["stall_ms"], _AT["playing_ms"], _AT["watched_ms"], _AT["media_ms"]
+_BITS, _STARTUP_MS, _ACTIVE = _AT["bits_played"], _AT["startup_ms"], _AT["active_sessions"]
+_SWITCHES, _DROPPED = _AT["bitrate_switches"], _AT["dropped_frames"]
+_LATENCY_SUM, _LATENCY_SAMPLES = _AT["live_latency_sum_ms"], _AT["live_latency_samples"]
 
 
-def belongs(state: SessionState, fact: Fact, timeout_ms: int) -> bool:
+def pieces_of_an_event(timeout_ms: int) -> int:
+    """The most pieces that one event can make: a silence counts for the time-out at most."""
+    return timeout_ms // MINUTE_MS + 3
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def belongs(state: Any, at_ms: int, timeout_ms: int) -> bool:
     """Whether an event of the group is the session's: always with a client's id, else unless a gap lies between."""
-    return not state.is_derived_id or state.first_ms - timeout_ms < fact.at_ms <= state.last_ms + timeout_ms
+    return not state.is_derived_id or state.first_ms - timeout_ms < at_ms <= state.last_ms + timeout_ms
 
 
-def fold(state: SessionState, fact: Fact, timeout_ms: int) -> list[MinuteParts]:
-    """Advance `state` by one event, and say what it added to which minutes.
+@register_jitable  # type: ignore[untyped-decorator]
+def begin(state: Any, event: Any) -> None:
+    """Set the times of an empty state to those of its first event (which is not folded yet)."""
+    state.first_ms = event.at_ms
+    state.last_ms = event.at_ms
+    state.first_received_ms = event.received_ms
+    state.last_received_ms = event.received_ms
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def advance(state: Any, event: Any, timeout_ms: int, pieces: Any) -> int:
+    """Advance `state` by one event; returns how many rows of `pieces` say what it added to which minutes.
+
+    state    fields of `Numbers`
+    event    fields of `EventNumbers`
+    pieces   int64[pieces_of_an_event(timeout_ms), PIECE_WIDTH], overwritten. The last piece is the event's own; those
+             before it are the time since the event before, which belongs to the attributes that the session had then.
 
     An event older than the session's newest adds no time (live, out of order); a silence counts `timeout_ms` at most.
     """
-    minutes: list[MinuteParts] = []
-    if fact.at_ms > state.last_ms:
-        minutes = _spend(state, min(fact.at_ms - state.last_ms, timeout_ms))
-        state.last_ms = fact.at_ms
-    state.first_ms = min(state.first_ms, fact.at_ms)
-    state.first_received_ms = min(state.first_received_ms, fact.received_ms)
-    state.last_received_ms = max(state.last_received_ms, fact.received_ms)
-    _describe(state, fact)
-    parts = {"events": 1}
-    bucket = None
-    transition = _TRANSITIONS.get(fact.kind)
-    if transition is not None:
-        startup_before = state.startup_ms
-        transition(state, fact, parts)
-        if state.startup_ms is not None and startup_before is None:
-            bucket = startup_bucket(state.startup_ms)
-    if fact.kind not in _KEEPS_SEEK:
+    made = 0
+    if event.at_ms > state.last_ms:
+        made = _spend(state, min(event.at_ms - state.last_ms, timeout_ms), pieces)
+        state.last_ms = event.at_ms
+    state.first_ms = min(state.first_ms, event.at_ms)
+    state.first_received_ms = min(state.first_received_ms, event.received_ms)
+    state.last_received_ms = max(state.last_received_ms, event.received_ms)
+    own = _new_piece(pieces, made, event.at_ms // MINUTE_MS)
+    own[_EVENTS] = 1
+    _count(state, event, own)
+    _move(state, event, own)
+    if event.kind not in (_SEEK, _STALL_START, _QUALITY_CHANGE):
         state.just_sought = False
-    minutes.append(_minute(state, fact.at_ms // MINUTE_MS, parts, bucket))
-    return minutes
+    return made + 1
 
 
-def _spend(state: SessionState, elapsed_ms: int) -> list[MinuteParts]:
+@register_jitable  # type: ignore[untyped-decorator]
+def _new_piece(pieces: Any, place: int, minute: int) -> Any:
+    piece = pieces[place]
+    piece[:] = 0
+    piece[MINUTE] = minute
+    piece[BUCKET] = -1
+    return piece
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def _spend(state: Any, elapsed_ms: int, pieces: Any) -> int:
     """Give the time since the last event to the phase it was spent in, minute by minute where it was watched."""
-    if state.phase in WATCHING:
-        return _watch(state, elapsed_ms)
-    if state.phase == STARTING:
+    phase = state.phase
+    if phase in (PLAYING, STALLED):
+        if state.is_background:
+            state.background_ms += elapsed_ms
+        return _watch(state, elapsed_ms, pieces)  # type: ignore[no-any-return]
+    if phase == STARTING:
         state.starting_ms += elapsed_ms
-    elif state.phase == SEEKING:
+    elif phase == SEEKING:
         state.seeking_ms += elapsed_ms
-    elif state.phase == PAUSED:
+    elif phase == PAUSED:
         state.paused_ms += elapsed_ms
-    elif state.phase in (AD, AD_STALLED):
+    elif phase in (AD, AD_STALLED):
         state.ad_ms += elapsed_ms
-        state.ad_stall_ms += elapsed_ms if state.phase == AD_STALLED else 0
-        state.preroll_ms += 0 if state.is_started else elapsed_ms
-    return []
+        if phase == AD_STALLED:
+            state.ad_stall_ms += elapsed_ms
+        if not state.is_started:
+            state.preroll_ms += elapsed_ms
+    return 0
 
 
-def _watch(state: SessionState, elapsed_ms: int) -> list[MinuteParts]:
+@register_jitable  # type: ignore[untyped-decorator]
+def _watch(state: Any, elapsed_ms: int, pieces: Any) -> int:
     """Playing or stalled time, split at the minutes that it spans. Whole media ms and bits are cumulative differences,
     so that splitting loses nothing to rounding."""
-    minutes = []
-    done, media_done = 0, 0
+    made = 0
+    done = 0
+    media_done = 0
+    kbps = 0 if state.bitrate_kbps == ABSENT else state.bitrate_kbps
     while done < elapsed_ms:
         minute = (state.last_ms + done) // MINUTE_MS
-        piece = min(elapsed_ms, (minute + 1) * MINUTE_MS - state.last_ms) - done
-        done += piece
-        parts = {"watched_ms": piece}
+        length = min(elapsed_ms, (minute + 1) * MINUTE_MS - state.last_ms) - done
+        done += length
+        piece = _new_piece(pieces, made, minute)
+        piece[_WATCHED_MS] = length
         if state.phase == PLAYING:
-            media = round(done * state.rate) - media_done
+            media = int(math.floor(done * state.rate + 0.5)) - media_done
             media_done += media
-            bits = media * (state.bitrate_kbps or 0)
-            parts |= {"playing_ms": piece, "media_ms": media, "bits_played": bits}
-            state.playing_ms += piece
+            piece[_PLAYING_MS] = length
+            piece[_MEDIA_MS] = media
+            piece[_BITS] = media * kbps
+            state.playing_ms += length
             state.media_ms += media
-            state.bits_played += bits
+            state.bits_played += media * kbps
         else:
-            parts["stall_ms"] = piece
-            state.stall_ms += piece
+            piece[_STALL_MS] = length
+            state.stall_ms += length
         if minute > state.last_active_minute:
-            parts["active_sessions"] = 1
+            piece[_ACTIVE] = 1
             state.last_active_minute = minute
-        minutes.append(_minute(state, minute, parts))
-    return minutes
+        made += 1
+    return made
 
 
-def _minute(state: SessionState, minute: int, parts: dict[str, int], bucket: int | None = None) -> MinuteParts:
-    return MinuteParts(
-        minute * MINUTE_MS,
-        state.content_id,
-        state.country,
-        state.device_type,
-        state.cdn,
-        state.app_version,
-        parts,
-        bucket,
-    )
-
-
-def _describe(state: SessionState, fact: Fact) -> None:
-    """Counters and attributes that any event may bring."""
+@register_jitable  # type: ignore[untyped-decorator]
+def _count(state: Any, event: Any, own: Any) -> None:
+    """Counters that any event may bring. What no player can mean is counted as absurd, and nothing else."""
     state.event_count += 1
-    for name in ATTRIBUTES:
-        if getattr(state, name) is None and (value := getattr(fact, name)) is not None:
-            setattr(state, name, value)
-    if fact.seq is not None:
+    if event.seq != ABSENT:
         state.seq_count += 1
-        state.seq_min = fact.seq if state.seq_min is None else min(state.seq_min, fact.seq)
-        state.seq_max = fact.seq if state.seq_max is None else max(state.seq_max, fact.seq)
-    if fact.position_ms is not None:
-        state.max_position_ms = max(state.max_position_ms or 0, fact.position_ms)
-    if fact.dropped_frames is not None:
-        state.dropped_frames = max(state.dropped_frames or 0, fact.dropped_frames)
-    if fact.playback_rate is not None and fact.playback_rate >= 0:
-        state.rate = fact.playback_rate
-    if fact.bitrate_kbps is not None and fact.bitrate_kbps >= 0:
-        if fact.kind == "quality_change" and state.bitrate_kbps not in (None, fact.bitrate_kbps):
-            state.bitrate_switch_count += 1
-        state.bitrate_kbps = fact.bitrate_kbps
+        state.seq_min = event.seq if state.seq_min == ABSENT else min(state.seq_min, event.seq)
+        state.seq_max = max(state.seq_max, event.seq)
+    if event.position_ms != ABSENT:
+        if 0 <= event.position_ms <= MAX_POSITION_MS:
+            state.max_position_ms = max(state.max_position_ms, event.position_ms)
+        else:
+            state.absurd_value_count += 1
+    if event.dropped_frames != ABSENT:
+        if event.dropped_frames >= 0:
+            before = max(0, state.dropped_frames)
+            own[_DROPPED] = max(0, event.dropped_frames - before)
+            state.dropped_frames = max(before, event.dropped_frames)
+        else:
+            state.absurd_value_count += 1
+    if event.live_latency_ms != ABSENT:
+        if 0 <= event.live_latency_ms <= MAX_POSITION_MS:
+            state.live_latency_sum_ms += event.live_latency_ms
+            state.live_latency_samples += 1
+            own[_LATENCY_SUM] = event.live_latency_ms
+            own[_LATENCY_SAMPLES] = 1
+        else:
+            state.absurd_value_count += 1
+    if not math.isnan(event.playback_rate):
+        if 0.0 <= event.playback_rate <= MAX_RATE:
+            state.rate = event.playback_rate
+        else:
+            state.absurd_value_count += 1
+    if event.bitrate_kbps != ABSENT:
+        if 0 <= event.bitrate_kbps <= MAX_KBPS:
+            if event.kind == _QUALITY_CHANGE and state.bitrate_kbps not in (ABSENT, event.bitrate_kbps):
+                state.bitrate_switch_count += 1
+                own[_SWITCHES] = 1
+            state.bitrate_kbps = event.bitrate_kbps
+        else:
+            state.absurd_value_count += 1
 
 
-def _start(state: SessionState) -> None:
+@register_jitable  # type: ignore[untyped-decorator]
+def _move(state: Any, event: Any, own: Any) -> None:
+    """The walk through the phases."""
+    kind = event.kind
+    if kind == _HEARTBEAT:
+        _join(state)
+    elif kind == _PLAY:
+        _play(state, event, own)
+    elif kind == _FIRST_FRAME:
+        _first_frame(state, event, own)
+    elif kind == _PAUSE:
+        _pause(state)
+    elif kind == _RESUME:
+        _resume(state)
+    elif kind == _SEEK:
+        state.seek_count += 1
+        state.just_sought = True
+        if state.phase == STALLED:
+            state.phase = SEEKING
+    elif kind == _STALL_START:
+        _stall_start(state, own)
+    elif kind == _STALL_END:
+        _stall_end(state)
+    elif kind == _AD_START:
+        if state.phase not in (AD, AD_STALLED, ENDED):
+            state.ad_count += 1
+            state.phase_before = PLAYING if state.is_started else STARTING
+            state.phase = AD
+    elif kind in (_AD_END, _AD_ERROR):
+        if kind == _AD_ERROR:
+            state.ad_error_count += 1
+        if state.phase in (AD, AD_STALLED):
+            state.phase = state.phase_before
+    elif kind == _BACKGROUND:
+        state.is_background = True
+    elif kind == _FOREGROUND:
+        state.is_background = False
+    elif kind == _ERROR:
+        _error(state, event, own)
+    elif kind == _STOP and state.phase != ENDED:
+        is_exit = not state.is_started and state.play_ms != ABSENT
+        state.end = EXIT_BEFORE_START if is_exit else STOP
+        if is_exit:
+            own[_EXITS] = 1
+        state.phase = ENDED
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def _start(state: Any) -> None:
     state.is_started = True
     state.phase = PLAYING
 
 
-def _play(state: SessionState, fact: Fact, parts: dict[str, int]) -> None:
-    if state.play_ms is None:
-        state.play_ms = fact.at_ms
-        parts["plays"] = 1
-    state.end_reason = None
+@register_jitable  # type: ignore[untyped-decorator]
+def _join(state: Any) -> None:
+    """A session whose beginning is unknown is playing when a sign of playback comes."""
+    if state.phase == IDLE:
+        _start(state)
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def _play(state: Any, event: Any, own: Any) -> None:
+    if state.play_ms == ABSENT:
+        state.play_ms = event.at_ms
+        own[_PLAYS] = 1
+    state.end = OPEN
     if state.is_derived_id:
         # Without session ids the vocabulary is play | pause | stop: no first frame will come, and play also resumes.
         _start(state)
     elif state.phase in (IDLE, ENDED):
         state.phase = STARTING
     elif state.phase == PAUSED:
-        _resume(state, fact, parts)
+        state.phase = state.phase_before
 
 
-def _first_frame(state: SessionState, fact: Fact, parts: dict[str, int]) -> None:
-    if state.first_frame_ms is None:
-        state.first_frame_ms = fact.at_ms
-        parts["first_frames"] = 1
-        if state.play_ms is not None:
-            state.startup_ms = max(0, fact.at_ms - state.play_ms - state.preroll_ms)
-            parts["startup_ms"] = state.startup_ms
-    state.end_reason = None
+@register_jitable  # type: ignore[untyped-decorator]
+def _first_frame(state: Any, event: Any, own: Any) -> None:
+    if state.first_frame_ms == ABSENT:
+        state.first_frame_ms = event.at_ms
+        own[_FIRST_FRAMES] = 1
+        if state.play_ms != ABSENT:
+            state.startup_ms = max(0, event.at_ms - state.play_ms - state.preroll_ms)
+            own[_STARTUP_MS] = state.startup_ms
+            own[BUCKET] = startup_bucket(state.startup_ms)
+    state.end = OPEN
     _start(state)
 
 
-def _pause(state: SessionState, _fact: Fact, _parts: dict[str, int]) -> None:
+@register_jitable  # type: ignore[untyped-decorator]
+def _pause(state: Any) -> None:
+    """A pause ends a stall: time in it is paused time, and waiting after it is a new stall."""
     if state.phase in (PLAYING, STALLED, SEEKING):
         state.phase_before = PLAYING
     elif state.phase in (AD, AD_STALLED):
@@ -200,28 +332,17 @@ def _pause(state: SessionState, _fact: Fact, _parts: dict[str, int]) -> None:
     state.pause_count += 1
 
 
-def _resume(state: SessionState, _fact: Fact, _parts: dict[str, int]) -> None:
+@register_jitable  # type: ignore[untyped-decorator]
+def _resume(state: Any) -> None:
     if state.phase == PAUSED:
         state.phase = state.phase_before
     else:
-        _join(state, _fact, _parts)
+        _join(state)
 
 
-def _join(state: SessionState, _fact: Fact, _parts: dict[str, int]) -> None:
-    """A session whose beginning is unknown is playing when a sign of playback comes."""
-    if state.phase == IDLE:
-        _start(state)
-
-
-def _seek(state: SessionState, _fact: Fact, _parts: dict[str, int]) -> None:
-    state.seek_count += 1
-    state.just_sought = True
-    if state.phase == STALLED:
-        state.phase = SEEKING
-
-
-def _stall_start(state: SessionState, fact: Fact, parts: dict[str, int]) -> None:
-    _join(state, fact, parts)
+@register_jitable  # type: ignore[untyped-decorator]
+def _stall_start(state: Any, own: Any) -> None:
+    _join(state)
     if state.phase == AD:
         state.phase = AD_STALLED
     elif state.phase == PLAYING and state.just_sought:
@@ -229,79 +350,80 @@ def _stall_start(state: SessionState, fact: Fact, parts: dict[str, int]) -> None
     elif state.phase == PLAYING:
         state.phase = STALLED
         state.stall_count += 1
-        parts["stalls"] = 1
+        own[_STALLS] = 1
 
 
-def _stall_end(state: SessionState, fact: Fact, parts: dict[str, int]) -> None:
-    _join(state, fact, parts)
+@register_jitable  # type: ignore[untyped-decorator]
+def _stall_end(state: Any) -> None:
+    _join(state)
     if state.phase in (STALLED, SEEKING):
         state.phase = PLAYING
     elif state.phase == AD_STALLED:
         state.phase = AD
 
 
-def _ad_start(state: SessionState, _fact: Fact, _parts: dict[str, int]) -> None:
-    if state.phase not in (AD, AD_STALLED, ENDED):
-        state.phase_before = PLAYING if state.is_started else STARTING
-        state.phase = AD
-
-
-def _ad_end(state: SessionState, _fact: Fact, _parts: dict[str, int]) -> None:
-    if state.phase in (AD, AD_STALLED):
-        state.phase = state.phase_before
-
-
-def _error(state: SessionState, fact: Fact, parts: dict[str, int]) -> None:
-    if not fact.fatal or state.phase == ENDED:
+@register_jitable  # type: ignore[untyped-decorator]
+def _error(state: Any, event: Any, own: Any) -> None:
+    if not event.fatal or state.phase == ENDED:
         return
-    state.error_code = fact.error_code
-    state.end_reason = "error" if state.is_started else "start_failure"
-    parts["playback_failures" if state.is_started else "start_failures"] = 1
+    state.end = ERROR if state.is_started else START_FAILURE
+    state.is_business_failure = event.is_business
+    if event.is_business:
+        own[_BUSINESS_FAILURES] = 1
+    elif state.is_started:
+        own[_PLAYBACK_FAILURES] = 1
+    else:
+        own[_START_FAILURES] = 1
     state.phase = ENDED
 
 
-def _stop(state: SessionState, _fact: Fact, parts: dict[str, int]) -> None:
-    if state.phase == ENDED:
-        return
-    state.end_reason = "stop" if state.is_started or state.play_ms is None else "exit_before_start"
-    if state.end_reason == "exit_before_start":
-        parts["exits_before_start"] = 1
-    state.phase = ENDED
+@register_jitable  # type: ignore[untyped-decorator]
+def startup_bucket(startup_ms: int) -> int:
+    """Place of a startup time in the histogram (`schemas.quality.STARTUP_BUCKETS`)."""
+    if startup_ms < 1:
+        return 0
+    return min(STARTUP_BUCKETS - 1, int(math.floor(4 * math.log2(startup_ms) + 1e-9)))
 
 
-_TRANSITIONS = {
-    "play": _play,
-    "first_frame": _first_frame,
-    "pause": _pause,
-    "resume": _resume,
-    "seek": _seek,
-    "stall_start": _stall_start,
-    "stall_end": _stall_end,
-    "heartbeat": _join,
-    "ad_start": _ad_start,
-    "ad_end": _ad_end,
-    "ad_error": _ad_end,
-    "error": _error,
-    "stop": _stop,
-}
-_KEEPS_SEEK = frozenset({"seek", "stall_start", "quality_change"})
+def open_session(fact: Fact) -> SessionState:
+    """A new session whose first known event is `fact` (which is not folded yet)."""
+    derived = fact.session_id is None
+    name = f"{fact.group_id}|{fact.at_ms}"
+    state = SessionState(
+        session_id="d-" + hashlib.blake2b(name.encode(), digest_size=12).hexdigest() if derived else fact.group_id,
+        group_id=fact.group_id,
+        is_derived_id=derived,
+    )
+    begin(state, fact)
+    return state
 
 
-def is_repeat(state: SessionState, fact: Fact) -> bool:
-    """Whether a live session has just seen this event id; remembers it if not."""
-    digest = hashlib.blake2b(fact.event_id.encode(), digest_size=8).digest()
-    if digest in state.recent:
-        state.duplicate_event_count += 1
-        return True
-    state.recent = (state.recent + digest)[-8 * RECENT_EVENTS :]
-    return False
+def fold(state: SessionState, fact: Fact, timeout_ms: int) -> list[MinuteParts]:
+    """Advance `state` by one event, and say what it added to which minutes under which dimensions."""
+    pieces = np.empty((pieces_of_an_event(timeout_ms), PIECE_WIDTH), np.int64)
+    was_ended = state.phase == ENDED
+    before = tuple(getattr(state, name) for name in DIMENSIONS)
+    made = advance(state, fact.numbers(), timeout_ms, pieces)
+    for name in ATTRIBUTES:
+        if getattr(state, name) is None and (value := getattr(fact, name)) is not None:
+            setattr(state, name, value)
+    if fact.fatal and fact.kind == "error" and not was_ended:
+        state.error_code = fact.error_code
+    now = tuple(getattr(state, name) for name in DIMENSIONS)
+    return [_minute(piece, now if place == made - 1 else before) for place, piece in enumerate(pieces[:made].tolist())]
 
 
-def end_reason(state: SessionState, now_ms: int, timeout_ms: int) -> str:
+def _minute(piece: list[int], dimensions: tuple[str | None, ...]) -> MinuteParts:
+    parts = {part: amount for part, amount in zip(PARTS, piece[FIRST_PART:], strict=True) if amount}
+    bucket = None if piece[BUCKET] < 0 else piece[BUCKET]
+    return MinuteParts(piece[MINUTE] * MINUTE_MS, *dimensions, parts=parts, startup_bucket=bucket)  # type: ignore[misc]
+
+
+def end_reason(state: Numbers, now_ms: int, timeout_ms: int) -> str:
     """How the session ended, as of received time `now_ms`: open until it has been silent for the time-out."""
-    if state.end_reason is not None:
-        return state.end_reason
-    return "timeout" if now_ms - state.last_received_ms >= timeout_ms else "open"
+    if state.end != OPEN:
+        return END_REASONS[state.end]
+    return "timeout" if now_ms - state.last_received_ms >= timeout_ms else END_REASONS[OPEN]
 
 
 def sessionize(facts: Iterable[Fact], timeout_ms: int) -> Iterator[tuple[SessionState, list[MinuteParts]]]:
@@ -316,7 +438,7 @@ def sessionize(facts: Iterable[Fact], timeout_ms: int) -> Iterator[tuple[Session
         if (first := seen.get(fact.event_id)) is not None:
             first.duplicate_event_count += 1
             continue
-        if state is None or not belongs(state, fact, timeout_ms):
+        if state is None or not belongs(state, fact.at_ms, timeout_ms):
             if state is not None:
                 yield state, minutes
             state, minutes = open_session(fact), []
@@ -324,3 +446,4 @@ def sessionize(facts: Iterable[Fact], timeout_ms: int) -> Iterator[tuple[Session
         minutes += fold(state, fact, timeout_ms)
     if state is not None:
         yield state, minutes
+

@@ -1,8 +1,14 @@
-"""What is known of a viewing session: its phases, the event as the fold sees it, and the state between two events."""
+"""What is known of a viewing session: its phases, the event as the fold sees it, and the state between two events.
+
+The fold takes numbers only. They are declared once, as the structs `Numbers` (of a session) and `EventNumbers` (of an
+event); the stream keeps the same fields as records of a numpy array (`SESSION_FIELDS`, `EVENT_FIELDS`), on which the
+compiled fold works. An unknown number is ABSENT there, and None everywhere else.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Final, get_type_hints
 
 import msgspec
 
@@ -17,14 +23,39 @@ AD: Final = 6
 AD_STALLED: Final = 7
 ENDED: Final = 8
 
-WATCHING = frozenset({PLAYING, STALLED})
-STATE_VERSION = 1
-RECENT_EVENTS = 32
-"""How many event ids a live session remembers, to drop a client's retries. Batch needs no window."""
+ABSENT: Final = -(2**63)
+"""An integer that is not known."""
+
+OPEN: Final = 0
+STOP: Final = 1
+ERROR: Final = 2
+EXIT_BEFORE_START: Final = 3
+START_FAILURE: Final = 4
+END_REASONS = ("open", "stop", "error", "exit_before_start", "start_failure", "timeout")
+"""By the numbers above; `timeout` is only known in hindsight."""
+
+
+class EventNumbers(msgspec.Struct):
+    """One playback event as the fold sees it. Times are Unix ms; `at_ms` is `schemas.event.occurred_at`."""
+
+    at_ms: int = 0
+    received_ms: int = 0
+    kind: int = 0
+    """Place of the event type in the vocabulary (`PLAYBACK.rank`)."""
+    seq: int = ABSENT
+    position_ms: int = ABSENT
+    bitrate_kbps: int = ABSENT
+    dropped_frames: int = ABSENT
+    live_latency_ms: int = ABSENT
+    playback_rate: float = math.nan
+    """NaN: not told."""
+    fatal: bool = False
+    is_business: bool = False
+    """The error is a refusal that is meant."""
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False):
-    """What the fold needs to know of one playback event. Times are Unix ms; `at_ms` is `schemas.event.occurred_at`."""
+    """What is needed of one playback event to make sessions of it. Unknown is None."""
 
     at_ms: int
     received_ms: int
@@ -48,8 +79,10 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
     duration_ms: int | None = None
     bitrate_kbps: int | None = None
     dropped_frames: int | None = None
+    live_latency_ms: int | None = None
     playback_rate: float | None = None
     error_code: str | None = None
+    error_category: str | None = None
     fatal: bool | None = None
     extra: str | None = None
 
@@ -63,6 +96,20 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
         """Order of events in a session: never the offset, so that arrival order cannot change the result."""
         return self.at_ms, -1 if self.seq is None else self.seq, self.rank, self.event_id
 
+    def numbers(self) -> EventNumbers:
+        """What the fold sees of it."""
+        return EventNumbers(
+            self.at_ms,
+            self.received_ms,
+            self.rank,
+            *(ABSENT if (value := getattr(self, name)) is None else value for name in _OPTIONAL),
+            math.nan if self.playback_rate is None else self.playback_rate,
+            bool(self.fatal),
+            self.error_category == "business",
+        )
+
+
+_OPTIONAL = ("seq", "position_ms", "bitrate_kbps", "dropped_frames", "live_latency_ms")
 
 ATTRIBUTES = (
     "user_id", "profile_id", "content_id", "device_type", "country", "region", "app_version", "player_version", "cdn",
@@ -71,29 +118,29 @@ ATTRIBUTES = (
 """Set by the first event that carries them and kept: a session belongs to one cohort."""
 
 
-class SessionState(msgspec.Struct, array_like=True):
-    """A session so far. New fields go to the end, with a default: stored state of an older version stays readable."""
+class Numbers(msgspec.Struct):
+    """The numbers of a session so far. All times and durations in ms."""
 
-    session_id: str
-    group_id: str
-    is_derived_id: bool
-    first_ms: int
-    last_ms: int
-    first_received_ms: int
-    last_received_ms: int
+    is_derived_id: bool = False
+    first_ms: int = 0
+    last_ms: int = 0
+    first_received_ms: int = 0
+    last_received_ms: int = 0
     phase: int = IDLE
     phase_before: int = IDLE
     """Where a pause or an ad came from and leads back to."""
-    just_sought: bool = False
-    play_ms: int | None = None
-    first_frame_ms: int | None = None
+    end: int = OPEN
+    """OPEN, STOP, ERROR, EXIT_BEFORE_START or START_FAILURE."""
     is_started: bool = False
-    startup_ms: int | None = None
+    is_business_failure: bool = False
+    is_background: bool = False
+    just_sought: bool = False
+    play_ms: int = ABSENT
+    first_frame_ms: int = ABSENT
+    startup_ms: int = ABSENT
     preroll_ms: int = 0
-    end_reason: str | None = None
-    error_code: str | None = None
     rate: float = 1.0
-    bitrate_kbps: int | None = None
+    bitrate_kbps: int = ABSENT
     playing_ms: int = 0
     stall_ms: int = 0
     media_ms: int = 0
@@ -101,20 +148,34 @@ class SessionState(msgspec.Struct, array_like=True):
     paused_ms: int = 0
     seeking_ms: int = 0
     starting_ms: int = 0
+    background_ms: int = 0
     ad_ms: int = 0
     ad_stall_ms: int = 0
+    ad_count: int = 0
+    ad_error_count: int = 0
     stall_count: int = 0
     seek_count: int = 0
     pause_count: int = 0
     bitrate_switch_count: int = 0
-    max_position_ms: int | None = None
-    dropped_frames: int | None = None
+    max_position_ms: int = ABSENT
+    dropped_frames: int = ABSENT
+    live_latency_sum_ms: int = 0
+    live_latency_samples: int = 0
     event_count: int = 0
     duplicate_event_count: int = 0
+    absurd_value_count: int = 0
+    """Values that no player can mean (`schemas.session.PLAUSIBLE`): kept in silver, left out of every metric."""
     seq_count: int = 0
-    seq_min: int | None = None
-    seq_max: int | None = None
+    seq_min: int = ABSENT
+    seq_max: int = ABSENT
     last_active_minute: int = -1
+
+
+class SessionState(Numbers):
+    """A session with its names: what batch makes a row of."""
+
+    session_id: str = ""
+    group_id: str = ""
     user_id: str | None = None
     profile_id: str | None = None
     content_id: str | None = None
@@ -128,9 +189,21 @@ class SessionState(msgspec.Struct, array_like=True):
     is_live: bool | None = None
     duration_ms: int | None = None
     extra: str | None = None
-    recent: bytes = b""
-    """Digests of the last event ids (live only)."""
+    error_code: str | None = None
 
     @property
     def watched_ms(self) -> int:
         return self.playing_ms + self.stall_ms
+
+
+_FORMATS = {int: "i8", float: "f8", bool: "?"}
+
+
+def _fields(struct: type[msgspec.Struct]) -> list[tuple[str, str]]:
+    return [(name, _FORMATS[hint]) for name, hint in get_type_hints(struct).items()]
+
+
+EVENT_FIELDS = _fields(EventNumbers)
+"""Fields of a numpy record with an event's numbers."""
+SESSION_FIELDS = _fields(Numbers)
+"""Fields of a numpy record with a session's numbers."""

@@ -1,44 +1,50 @@
-"""The topics that live sessions are made of, and how each one's records become facts.
+"""The topics that live sessions are made of, and how each one's records become events of the live fold.
 
-A playback event is one fact. Players' reports come in any order, and it takes several to know what happened: the state
-of their translation lies in the bucket, beside the session that it tells.
+`prepare` runs where records are fetched, beside the fold; it knows no state. A `Reader` belongs to one partition. A
+playback event is one event of the fold. Players' reports come in any order, and it takes several to know what happened:
+the state of their translation is kept with the bucket that the session is in.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from infra.errors import ContractError
 from schemas.cmcd.order import LiveStream
 from schemas.cmcd.report import Report, report_of
-from schemas.fact import fact_of
 from schemas.registry import CMCD, CMCD_STREAM_STATE, PLAYBACK, STREAM_STATE
 from schemas.session_state import Fact
 from schemas.topic import EventTopic, Topic
-from streams.buckets import Bucket
+from streams.live.columns import Prepared, events_of_columns, prepare_playback
+from streams.live.events import ARRIVED, COUNTED, LATE, REJECTED, RELEASED, REPEATED, EventList, bucket_of
+from streams.live.names import Names
+
+Streams = list[dict[str, LiveStream]]
+"""By bucket: session → the stream of reports that tells it."""
 
 
-class Taken(NamedTuple):
-    """One record whose turn it is. `repeated`: it was taken before; `late`: it is no longer waited for."""
+class Record(Protocol):
+    """What is needed of a Kafka record (`confluent_kafka.Message` is one)."""
 
-    fate: Literal["new", "repeated", "late"]
-    at_ms: int
-    session_id: str | None
-    facts: Sequence[Fact]
+    def offset(self) -> int | None: ...
+    def timestamp(self) -> tuple[int, int]: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
 
 
 class Reader(Protocol):
-    """Reads the records of one partition. All that it must not forget lies in the buckets."""
+    """Reads the records of one partition. All that it must not forget is in `streams`."""
 
-    def read(self, bucket: Bucket, raw: bytes, event: Any, stamp_ms: int) -> Sequence[Taken]:
-        """What a record brings: itself, if it need not wait, and those that waited for it."""
+    def events(self, prepared: Any) -> npt.NDArray[Any]:
+        """What the records bring, in their order: `streams.live.events.LIVE_EVENT`."""
 
-    def due(self, clock_ms: int) -> Iterable[tuple[int, Sequence[Taken]]]:
-        """Bucket number and records that have waited long enough, as of the received clock."""
-
-    def forget(self, bucket: Bucket, before_ms: int) -> bool:
+    def forget(self, bucket: int, before_ms: int) -> bool:
         """Drop what has not been heard from since; whether anything was dropped."""
 
 
@@ -50,7 +56,10 @@ class Source:
     """On the command line."""
     topic: EventTopic
     state: Topic
-    reader: Callable[[Sequence[Bucket]], Reader]
+    prepare: Callable[[Sequence[Any]], Any]
+    """Of consecutive records of a partition."""
+    reader: Callable[[Names, Streams, npt.NDArray[np.int64]], Reader]
+    """Of the partition's names, the streams of reports by bucket, and the offset up to which each bucket holds all."""
 
     @property
     def app_id(self) -> str:
@@ -59,72 +68,110 @@ class Source:
 
 
 class PlaybackReader:
-    """Events in, a fact each out, at once."""
+    """Events in, an event each out, at once."""
 
-    def __init__(self, buckets: Sequence[Bucket]) -> None:
-        """Keeps nothing."""
+    def __init__(self, names: Names, streams: Streams, through: npt.NDArray[np.int64]) -> None:
+        self._names = names
 
-    def read(self, bucket: Bucket, raw: bytes, event: Any, stamp_ms: int) -> Sequence[Taken]:
-        fact = fact_of(raw, event, stamp_ms)
-        return (Taken("new", fact.at_ms, fact.session_id, (fact,)),)
+    def events(self, prepared: Prepared) -> npt.NDArray[Any]:
+        return events_of_columns(prepared, self._names)
 
-    def due(self, clock_ms: int) -> Iterable[tuple[int, Sequence[Taken]]]:
-        return ()
-
-    def forget(self, bucket: Bucket, before_ms: int) -> bool:
+    def forget(self, bucket: int, before_ms: int) -> bool:
         return False
 
 
 class CmcdReader:
     """Reports in, facts out in the order of the reports' numbers."""
 
-    def __init__(self, buckets: Sequence[Bucket]) -> None:
-        self._buckets = buckets
-        self._numbers = {id(bucket): number for number, bucket in enumerate(buckets)}
+    def __init__(self, names: Names, streams: Streams, through: npt.NDArray[np.int64]) -> None:
+        self._names = names
+        self._streams = streams
+        self._through = through
+        self._clock_ms = 0
         self._waiting: list[tuple[int, int, str]] = []
         """Heap of (deadline, bucket, session)."""
-        for bucket in buckets:
-            for session_id, stream in bucket.streams.items():
+        for bucket, of_bucket in enumerate(streams):
+            for session_id, stream in of_bucket.items():
                 self._wait(bucket, session_id, stream)
 
-    def read(self, bucket: Bucket, raw: bytes, event: Any, stamp_ms: int) -> Sequence[Taken]:
-        report = report_of(raw, event, stamp_ms)
-        stream = bucket.streams.get(report.session_id)
-        if stream is None:
-            stream = bucket.streams[report.session_id] = LiveStream.begin(report)
-        stream.last_received_ms = max(stream.last_received_ms, stamp_ms)
-        if not stream.tells(report):
-            return (Taken("new", report.at_ms, report.session_id, ()),)  # another target of the page
-        fate = stream.fate(report)
-        if fate != "new":
-            return (Taken(fate, report.at_ms, report.session_id, ()),)
-        taken = _taken(stream.take(report))
-        self._wait(bucket, report.session_id, stream)
-        return taken
+    def events(self, prepared: Iterable[Record]) -> npt.NDArray[Any]:
+        out = EventList(self._names)
+        for record in prepared:
+            stamp_ms, offset = record.timestamp()[1], record.offset() or 0
+            if stamp_ms > self._clock_ms:
+                self._clock_ms = stamp_ms
+                self._release(out, offset, stamp_ms)
+            self._read(out, record, offset, stamp_ms)
+        return out.array()
 
-    def due(self, clock_ms: int) -> Iterator[tuple[int, Sequence[Taken]]]:
-        while self._waiting and self._waiting[0][0] <= clock_ms:
-            _, number, session_id = heapq.heappop(self._waiting)
-            bucket = self._buckets[number]
-            if (stream := bucket.streams.get(session_id)) and (released := stream.release(clock_ms)):
-                yield number, _taken(released)
-                self._wait(bucket, session_id, stream)
-
-    def forget(self, bucket: Bucket, before_ms: int) -> bool:
-        over = [name for name, stream in bucket.streams.items() if stream.last_received_ms < before_ms]
+    def forget(self, bucket: int, before_ms: int) -> bool:
+        streams = self._streams[bucket]
+        over = [name for name, stream in streams.items() if stream.last_received_ms < before_ms]
         for name in over:
-            del bucket.streams[name]
+            del streams[name]
         return bool(over)
 
-    def _wait(self, bucket: Bucket, session_id: str, stream: LiveStream) -> None:
+    def _read(self, out: EventList, record: Record, offset: int, stamp_ms: int) -> None:
+        raw, record_key = record.value(), record.key() or b""
+        try:
+            event = CMCD.decode(raw)
+        except ContractError:
+            out.tell(REJECTED, offset, bucket_of(record_key), stamp_ms)
+            return
+        key = event.key.encode()
+        bucket = bucket_of(key)
+        if offset < self._through[bucket]:
+            out.tell(ARRIVED, offset, bucket, stamp_ms)  # moves the clock; what the bucket holds is left out
+            return
+        report = report_of(raw or b"", event, stamp_ms)
+        streams = self._streams[bucket]
+        stream = streams.get(report.session_id)
+        if stream is None:
+            stream = streams[report.session_id] = LiveStream.begin(report)
+        stream.last_received_ms = max(stream.last_received_ms, stamp_ms)
+        is_misplaced = record_key != key
+        if not stream.tells(report):  # another target of the page
+            self._arrive(out, offset, bucket, report, 0, is_misplaced)
+            out.tell(COUNTED, offset, bucket, stamp_ms, at_ms=report.at_ms)
+            return
+        if (fate := stream.fate(report)) != "new":
+            self._arrive(out, offset, bucket, report, 0, is_misplaced)
+            told = REPEATED if fate == "repeated" else LATE
+            out.tell(told, offset, bucket, stamp_ms, at_ms=report.at_ms, session_id=report.session_id)
+            return
+        taken = stream.take(report)
+        self._arrive(out, offset, bucket, report, 1 - len(taken), is_misplaced)
+        self._take(out, offset, bucket, stamp_ms, taken)
+        self._wait(bucket, report.session_id, stream)
+
+    def _arrive(
+        self, out: EventList, offset: int, bucket: int, report: Report, held: int, is_misplaced: bool
+    ) -> None:
+        out.tell(ARRIVED, offset, bucket, report.received_ms, seq=held, is_misplaced=is_misplaced)
+
+    def _release(self, out: EventList, offset: int, clock_ms: int) -> None:
+        """Records that have waited long enough, as of the received clock."""
+        while self._waiting and self._waiting[0][0] <= clock_ms:
+            _, bucket, session_id = heapq.heappop(self._waiting)
+            stream = self._streams[bucket].get(session_id)
+            if stream and (released := stream.release(clock_ms)):
+                out.tell(RELEASED, offset, bucket, clock_ms, seq=-len(released))
+                self._take(out, offset, bucket, clock_ms, released)
+                self._wait(bucket, session_id, stream)
+
+    def _take(
+        self, out: EventList, offset: int, bucket: int, clock_ms: int, taken: Iterable[tuple[Report, list[Fact]]]
+    ) -> None:
+        for report, facts in taken:
+            for fact in facts:
+                out.fold(fact, offset, bucket)
+            out.tell(COUNTED, offset, bucket, clock_ms, at_ms=report.at_ms)
+
+    def _wait(self, bucket: int, session_id: str, stream: LiveStream) -> None:
         if (deadline := stream.deadline_ms) is not None:
-            heapq.heappush(self._waiting, (deadline, self._numbers[id(bucket)], session_id))
+            heapq.heappush(self._waiting, (deadline, bucket, session_id))
 
 
-def _taken(done: Iterable[tuple[Report, list[Fact]]]) -> list[Taken]:
-    return [Taken("new", report.at_ms, report.session_id, facts) for report, facts in done]
-
-
-PLAYBACK_SOURCE = Source("playback", PLAYBACK, STREAM_STATE, PlaybackReader)
-CMCD_SOURCE = Source("cmcd", CMCD, CMCD_STREAM_STATE, CmcdReader)
+PLAYBACK_SOURCE = Source("playback", PLAYBACK, STREAM_STATE, prepare_playback, PlaybackReader)
+CMCD_SOURCE = Source("cmcd", CMCD, CMCD_STREAM_STATE, list, CmcdReader)
 SOURCES = {source.name: source for source in (PLAYBACK_SOURCE, CMCD_SOURCE)}

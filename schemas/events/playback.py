@@ -34,6 +34,11 @@ class PlaybackEvent(ViewerEvent, frozen=True, kw_only=True):
     reason: Annotated[str | None, Meta(description="Why it happened, in the client's words.")] = None
     error_code: Annotated[str | None, Meta(description="The player's error code.")] = None
     fatal: Annotated[bool | None, Meta(description="Whether the error ended playback; absent means no.")] = None
+    error_category: Annotated[
+        Literal["technical", "business"] | None,
+        Meta(description="business: a refusal that is meant (no subscription, geo-block); absent means technical."),
+    ] = None
+    live_latency_ms: Annotated[Int | None, Meta(description="Distance of the playhead to the live edge, ms.")] = None
 
 
 class Play(PlaybackEvent, frozen=True, kw_only=True):

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
-
-from schemas.fact import from_ms
-from schemas.quality import DIMENSIONS, PARTS, MinuteParts, startup_bucket
-from schemas.session import end_reason
-from schemas.session_state import ATTRIBUTES, SessionState
+from schemas.session_state import END_REASONS
 from schemas.table import Column, Table, fail, warn
-
-END_REASONS = ("stop", "error", "exit_before_start", "start_failure", "timeout", "open")
 
 SESSIONS = Table(
     layer="silver",
@@ -52,18 +43,25 @@ SESSIONS = Table(
         Column("pause_count", "long", "pauses", nullable=False),
         Column("paused_ms", "long", "time paused, ms", nullable=False),
         Column("bitrate_switch_count", "long", "changes of bitrate", nullable=False),
+        Column("background_ms", "long", "watched time while the app or page was in the background, ms", nullable=False),
         Column("bits_played", "long", "bitrate × media time, bits", nullable=False),
         Column("average_bitrate_kbps", "long", "bits_played / media_ms, kbit/s; null if nothing played"),
         Column("max_position_ms", "long", "furthest position, ms"),
         Column("duration_ms", "long", "length of the content, ms"),
         Column("dropped_frames", "long", "frames dropped"),
+        Column("live_latency_sum_ms", "long", "sum of the reported distances to the live edge, ms", nullable=False),
+        Column("live_latency_samples", "long", "how many were reported", nullable=False),
+        Column("ad_count", "long", "ads that began", nullable=False),
+        Column("ad_error_count", "long", "ads that failed", nullable=False),
         Column("ad_ms", "long", "time in ads, ms", nullable=False),
         Column("ad_stall_ms", "long", "stalls within ads, ms", nullable=False),
         Column("error_code", "string", "code of the fatal error"),
-        Column("is_start_failure", "boolean", "ended by a fatal error before the first frame", nullable=False),
-        Column("is_playback_failure", "boolean", "ended by a fatal error after the first frame", nullable=False),
+        Column("is_start_failure", "boolean", "ended by a technical error before the first frame", nullable=False),
+        Column("is_playback_failure", "boolean", "ended by a technical error after the first frame", nullable=False),
+        Column("is_business_failure", "boolean", "ended by a refusal that is meant", nullable=False),
         Column("is_exit_before_start", "boolean", "asked for, given up before the first frame", nullable=False),
         Column("event_count", "long", "events, each once", nullable=False),
+        Column("absurd_value_count", "long", "values that no player can mean, left out of the metrics", nullable=False),
         Column("missing_event_count", "long", "gaps in seq", nullable=False),
         Column("duplicate_event_count", "long", "events that came again", nullable=False),
         Column("first_received_at", "timestamp", "received_at of the first event to arrive", nullable=False),
@@ -82,61 +80,3 @@ SESSIONS = Table(
         warn("never(watched_ms > 86400000)"),
     ),
 )
-
-
-def session_row(state: SessionState, minutes: Iterable[MinuteParts], now_ms: int, timeout_ms: int) -> dict[str, Any]:
-    """A session as a row of the table, as of received time `now_ms`."""
-    reason = end_reason(state, now_ms, timeout_ms)
-    started_at = from_ms(state.first_ms)
-    return {
-        **{name: getattr(state, name) for name in (*ATTRIBUTES, *_PLAIN)},
-        "watched_ms": state.watched_ms,
-        "started_at": started_at,
-        "start_date": started_at.date(),
-        "ended_at": from_ms(state.last_ms),
-        "end_reason": reason,
-        "startup_bucket": None if state.startup_ms is None else startup_bucket(state.startup_ms),
-        "average_bitrate_kbps": round(state.bits_played / state.media_ms) if state.media_ms else None,
-        "is_start_failure": reason == "start_failure",
-        "is_playback_failure": reason == "error",
-        "is_exit_before_start": state.play_ms is not None
-        and not state.is_started
-        and reason in ("exit_before_start", "timeout"),
-        "missing_event_count": _missing(state),
-        "first_received_at": from_ms(state.first_received_ms),
-        "last_received_at": from_ms(state.last_received_ms),
-        "minutes": list(_minute_rows(minutes)),
-    }
-
-
-def _missing(state: SessionState) -> int:
-    """Events whose running numbers are absent between the first and the last that came."""
-    if state.seq_min is None or state.seq_max is None:
-        return 0
-    return max(0, state.seq_max - state.seq_min + 1 - state.seq_count)
-
-
-_PLAIN = tuple(
-    column.name
-    for column in SESSIONS.columns
-    if column.name in SessionState.__struct_fields__ and column.name not in ATTRIBUTES and column.name != "end_reason"
-)
-"""Columns that the state holds under the same name."""
-
-
-def _minute_rows(minutes: Iterable[MinuteParts]) -> Iterable[dict[str, datetime | str | int | None]]:
-    """One row a minute and set of dimensions, parts added up."""
-    rows: dict[tuple[int | str | None, ...], dict[str, Any]] = {}
-    for piece in minutes:
-        key = (piece.minute_ms, *(getattr(piece, name) for name in DIMENSIONS))
-        row = rows.get(key)
-        if row is None:
-            row = rows[key] = dict(zip(("minute", *DIMENSIONS), key, strict=True))
-            row["minute"] = from_ms(piece.minute_ms)
-            row |= dict.fromkeys(PARTS, 0)
-            row["startup_bucket"] = None
-        for part, amount in piece.parts.items():
-            row[part] += amount
-        if piece.startup_bucket is not None:
-            row["startup_bucket"] = piece.startup_bucket
-    return rows.values()

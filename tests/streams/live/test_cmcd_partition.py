@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from schemas.cmcd.order import HOLD_MS
 from schemas.cmcd.wire import read_report
 from schemas.events.cmcd import CmcdEvent
-from schemas.quality import PARTS
-from schemas.session_state import SessionState
-from streams.sessions import LivePartition, Rules
+from streams.live.partition import LivePartition, Rules
 from streams.sources import CMCD_SOURCE
-from tests.streams.test_sessions import START_MS, FakeRecord, flush
+from tests.streams.live.test_partition import START_MS, FakeRecord, feed, flush, sessions, store, totals
 
 RULES = Rules(timeout_ms=1_800_000, freeze_after_ms=120_000)
 
@@ -40,14 +38,9 @@ def records(*told: tuple[int, int, str, str | None]) -> list[FakeRecord]:
     ]
 
 
-def only(live: LivePartition) -> SessionState:
-    [state] = [state for bucket in live.buckets for state in bucket.sessions.values()]
-    return state
-
-
-def totals(live: LivePartition) -> dict[str, Any]:
-    sums = [sum(column) for column in zip(*(bucket.sums for bucket in live.buckets), strict=True)]
-    return {**msgspec.structs.asdict(live.counts()), **dict(zip(PARTS, sums, strict=True))}
+def only(live: LivePartition) -> Any:
+    [row] = live.sessions.live()
+    return live.sessions.table.rows[row]
 
 
 def test_a_session_is_live_while_it_plays() -> None:
@@ -55,51 +48,52 @@ def test_a_session_is_live_while_it_plays() -> None:
     told = records(
         (0, 0, "t", None), (1, 5, "ps", "s"), (2, 340, "ps", "p"), (3, 5_000, "ps", "r"), (4, 7_000, "ps", "p")
     )
-    live.apply(0, 5, told)
+    feed(live, 0, 5, told)
     state = only(live)
-    assert (state.startup_ms, state.stall_ms, state.playing_ms, state.content_id) == (340, 2_000, 4_660, "t1")
+    assert (state["startup_ms"], state["stall_ms"], state["playing_ms"]) == (340, 2_000, 4_660)
+    assert live.names.text(state["names"][0]) == "t1"
     assert live.concurrent(START_MS + 8_000) == 1
-    assert json.loads(live.now(START_MS)[1])["topic"] == "player.cmcd.reports"
-    assert {key.split(b"/")[1] for key, _ in live.snapshot().live} == {b"player.cmcd.reports"}
+    assert json.loads(live.now(START_MS, 1)[1])["topic"] == "player.cmcd.reports"
+    assert {key.split(b"/")[1] for key, _ in live.live_rows()} == {b"player.cmcd.reports"}
 
 
 def test_what_is_held_is_counted_as_held_and_released_by_the_clock_of_others() -> None:
     live = partition({})
     told = records((0, 0, "ps", "s"), (2, 5_000, "ps", "r"), (0, 0, "ps", "s"))
-    live.apply(0, 3, told)
-    counts = live.counts()
-    assert (counts.applied, counts.counted, counts.held, counts.duplicates) == (3, 1, 1, 1)
-    stored = dict([*live.snapshot().buckets, live.snapshot().position])
+    feed(live, 0, 3, told)
+    counts = live.fates()
+    assert (counts["applied"], counts["counted"], counts["held"], counts["duplicates"]) == (3, 1, 1, 1)
+    stored: dict[bytes, bytes] = {}
+    store(stored, live.snapshot().records())
     again = partition(stored)  # what is held is not forgotten, nor how long it has been
     later = START_MS + 5_005 + HOLD_MS
-    again.apply(3, 4, [FakeRecord(3, later, wire("other", 0, later, "ps", "s"), b"other")])
-    counts = again.counts()
-    assert (counts.applied, counts.counted, counts.held) == (4, 3, 0)
-    again.apply(4, 5, [FakeRecord(4, later + 1, wire("s", 1, START_MS + 300, "ps", "p"), b"s")])
-    assert again.counts().late == 1, "its place was given up"
+    feed(again, 3, 4, [FakeRecord(3, later, wire("other", 0, later, "ps", "s"), b"other")])
+    counts = again.fates()
+    assert (counts["applied"], counts["counted"], counts["held"]) == (4, 3, 0)
+    feed(again, 4, 5, [FakeRecord(4, later + 1, wire("s", 1, START_MS + 300, "ps", "p"), b"s")])
+    assert again.fates()["late"] == 1, "its place was given up"
 
 
 def test_another_target_and_broken_records_are_counted_and_change_nothing() -> None:
     live = partition({})
-    live.apply(0, 2, records((0, 0, "ps", "s"), (1, 400, "ps", "p")))
-    before = only(live).playing_ms
+    feed(live, 0, 2, records((0, 0, "ps", "s"), (1, 400, "ps", "p")))
+    before = int(only(live)["playing_ms"])
     stamp = START_MS + 9_000
-    live.apply(
-        2, 4, [FakeRecord(2, stamp, wire("s", 0, stamp, "ps", "a", target="b"), b"s"), FakeRecord(3, stamp, b"{", b"s")]
+    feed(live, 2, 4, [FakeRecord(2, stamp, wire("s", 0, stamp, "ps", "a", target="b"), b"s"), FakeRecord(3, stamp, b"{", b"s")]
     )
-    counts = live.counts()
-    assert (counts.counted, counts.rejected, only(live).playing_ms) == (3, 1, before)
+    counts = live.fates()
+    assert (counts["counted"], counts["rejected"], only(live)["playing_ms"]) == (3, 1, before)
 
 
 def test_a_silent_session_and_its_stream_are_swept() -> None:
     live = partition({})
-    live.apply(0, 1, records((0, 0, "ps", "s")))
+    feed(live, 0, 1, records((0, 0, "ps", "s")))
     late = START_MS + RULES.timeout_ms + 60_000
-    live.apply(1, 2, [FakeRecord(1, late, wire("x", 0, late, "ps", "s"), b"x")])
+    feed(live, 1, 2, [FakeRecord(1, late, wire("x", 0, late, "ps", "s"), b"x")])
     for _ in range(64):
         live.snapshot()
-    assert [name for bucket in live.buckets for name in bucket.streams] == ["x"]
-    assert live.open_sessions() == 1
+    assert [name for streams in live._streams for name in streams] == ["x"]
+    assert len(live.sessions) == 1
 
 
 @st.composite
@@ -118,11 +112,11 @@ def topics(draw: st.DrawFn) -> list[FakeRecord]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(topics(), st.data())
 def test_crash_and_replay_equal_no_crash(found: list[FakeRecord], data: st.DataObject) -> None:
     whole = partition({})
-    whole.apply(None, len(found), found)
+    feed(whole, None, len(found), found)
     stored: dict[bytes, bytes] = {}
     done = 0
     while done < len(found):
@@ -130,15 +124,16 @@ def test_crash_and_replay_equal_no_crash(found: list[FakeRecord], data: st.DataO
         start = live.next or 0
         end = data.draw(st.integers(min(done + 1, len(found)), len(found)))
         middle = data.draw(st.integers(start, end))
-        live.apply(live.next, middle, found[start:middle])
+        feed(live, live.next, middle, found[start:middle])
         flush(live, stored, {}, keep=None)
-        live.apply(live.next, end, found[middle:end])
+        feed(live, live.next, end, found[middle:end])
         flush(live, stored, {}, keep=data.draw(st.integers(0, 70)))
         done = end
     last = partition(stored)
-    last.apply(last.next, len(found), found[last.next or 0 :])
+    feed(last, last.next, len(found), found[last.next or 0 :])
     assert totals(last) == totals(whole)
-    counts = last.counts()
-    assert counts.applied == len(found)
-    assert counts.applied == counts.counted + counts.late + counts.duplicates + counts.rejected + counts.held
-    assert counts.held == sum(len(stream.held) for bucket in last.buckets for stream in bucket.streams.values())
+    assert sessions(last) == sessions(whole)
+    counts = last.fates()
+    assert counts["applied"] == len(found)
+    assert counts["applied"] == counts["counted"] + counts["late"] + counts["duplicates"] + counts["rejected"] + counts["held"]
+    assert counts["held"] == sum(len(stream.held) for streams in last._streams for stream in streams.values())

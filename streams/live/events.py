@@ -1,0 +1,147 @@
+"""What the live fold takes: the numbers of an event, where it came from, and what it stands for in the counts.
+
+Playback events come as columns, decoded and turned into records by compiled code; facts of other sources (players'
+reports, translated) come one by one. Both give the same records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, uint64
+
+from schemas.quality import DIMENSIONS
+from schemas.session_state import ABSENT, EVENT_FIELDS, EventNumbers, Fact
+from streams.live.hashing import hash_text
+from streams.live.names import Names
+
+BUCKETS: Final = 64
+"""Per source partition. Fixed: a key must stay in its bucket. Bounds the size of a record and of a flush."""
+
+# What a record stands for.
+EVENT: Final = 0
+"""A source record that is one event: fold it and count it."""
+REJECTED: Final = 1
+"""A source record that broke its contract."""
+ARRIVED: Final = 2
+"""A source record whose events come later: `seq` of the following are held by it."""
+RELEASED: Final = 3
+"""`seq` records are waited for no longer."""
+FOLDED: Final = 4
+"""An event of a record that another one counts."""
+COUNTED: Final = 5
+"""A record whose turn it is; its events are FOLDED ones."""
+REPEATED: Final = 6
+"""A record that its session has seen."""
+LATE: Final = 7
+"""A record that was no longer waited for."""
+
+LIVE_EVENT = np.dtype(
+    [
+        *EVENT_FIELDS,
+        ("offset", "i8"),
+        ("fate", "i1"),
+        ("bucket", "i2"),
+        ("is_derived", "?"),
+        ("is_misplaced", "?"),
+        ("group_1", "u8"),
+        ("group_2", "u8"),
+        ("digest", "u8"),
+        ("names", "i4", (len(DIMENSIONS),)),
+    ]
+)
+
+_KEY, _GROUP_1, _GROUP_2, _EVENT_ID = 1, 2, 3, 4
+_DERIVED_1, _DERIVED_2 = 5, 6
+"""Seeds: so that hashes of different things are independent."""
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _bucket(data: Any, start: int, size: int) -> int:
+    return hash_text(data, start, size, _KEY) % uint64(BUCKETS)  # type: ignore[no-any-return]
+
+
+def bucket_of(key: bytes) -> int:
+    """The bucket of a viewer within its partition."""
+    return int(_bucket(_bytes(key), 0, len(key)))
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _hash(data: Any, start: int, size: int, seed: int) -> Any:
+    return hash_text(data, start, size, seed)
+
+
+def digest_of(text: str, seed: int) -> int:
+    """64-bit hash of a text."""
+    raw = text.encode()
+    return int(_hash(_bytes(raw), 0, len(raw), seed))
+
+
+def _bytes(raw: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(raw or b"\0", np.uint8)
+
+
+def group_hashes(session_id: str | None, user_id: str | None, device: str | None, content: str | None) -> Any:
+    """128 bits of hash of the group that an event belongs to: its session's id, else user, device and title."""
+    if session_id:
+        return digest_of(session_id, _GROUP_1), digest_of(session_id, _GROUP_2)
+    out = []
+    for seed in (_DERIVED_1, _DERIVED_2):
+        h = 0
+        for text in (user_id, device, content):
+            h = int(_chain(np.uint64(h), np.uint64(0 if text is None else digest_of(text, seed))))
+        out.append(h)
+    return tuple(out)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _chain(h: Any, digest: Any) -> Any:
+    return (h ^ digest) * uint64(0x9E3779B185EBCA87) + uint64(1)
+
+
+class EventList:
+    """Records made one by one, from facts."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._rows: list[tuple[Any, ...]] = []
+
+    def fold(self, fact: Fact, offset: int, bucket: int, *, fate: int = FOLDED, is_misplaced: bool = False) -> None:
+        """An event."""
+        numbers = fact.numbers()
+        group = group_hashes(fact.session_id, fact.user_id, fact.device_type, fact.content_id)
+        self._rows.append(
+            (
+                *(getattr(numbers, name) for name in EventNumbers.__struct_fields__),
+                offset, fate, bucket, not fact.session_id, is_misplaced, *group, digest_of(fact.event_id, _EVENT_ID),
+                tuple(self._names.code(getattr(fact, name)) for name in DIMENSIONS),
+            )
+        )  # fmt: skip
+
+    def tell(self, fate: int, offset: int, bucket: int, received_ms: int, **known: Any) -> None:
+        """Anything but an event. `known`: further fields (`seq`, `at_ms`, `session_id`, `is_misplaced`)."""
+        session_id = known.pop("session_id", None)
+        group_1, group_2 = group_hashes(session_id, None, None, None) if session_id else (0, 0)
+        row = np.zeros((), LIVE_EVENT)
+        values = {"received_ms": received_ms, "offset": offset, "fate": fate, "bucket": bucket, **known}
+        for name, value in {**values, "group_1": group_1, "group_2": group_2}.items():
+            row[name] = value
+        self._rows.append(tuple(row.item()))
+
+    def array(self) -> npt.NDArray[Any]:
+        """All of them, in order."""
+        return np.array(self._rows, LIVE_EVENT) if self._rows else np.empty(0, LIVE_EVENT)
+
+
+def events_of(facts: Iterable[tuple[int, bytes, Fact]], names: Names) -> npt.NDArray[Any]:
+    """Offset, key of the record and fact of each: events that count for themselves."""
+    events = EventList(names)
+    for offset, key, fact in facts:
+        events.fold(fact, offset, bucket_of(key), fate=EVENT)
+    return events.array()
+
+
+__all__ = ["ABSENT", "LIVE_EVENT", "EventList", "bucket_of", "events_of"]

@@ -1,0 +1,203 @@
+"""The live fold of one partition, compiled: events in the order of the topic, into sessions, minutes and counts.
+
+Every record of state says up to which source offset it holds (`through`): a bucket of sessions, a minute, the totals.
+After a crash the topic is read again from the oldest of them, and each takes only what it does not hold yet.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from schemas.quality import MINUTE_MS, PARTS
+from schemas.session import FIRST_PART, MINUTE, advance, begin, belongs
+from streams.live import minutes, sessions
+from streams.live.events import ARRIVED, COUNTED, EVENT, FOLDED, LATE, REJECTED, RELEASED, REPEATED
+
+APPLIED: Final = 0
+COUNTED_EVENTS: Final = 1
+LATE_EVENTS: Final = 2
+DUPLICATES: Final = 3
+REJECTS: Final = 4
+MISPLACED: Final = 5
+HELD: Final = 6
+COUNTS = {
+    "applied": "records since the topic's beginning: the sum of the next four and held",
+    "counted": "events that live minutes hold",
+    "late": "events whose minute was frozen",
+    "duplicates": "events that a client sent again",
+    "rejected": "records that broke their contract; the sink dead-letters them",
+    "misplaced": "records (among the applied) whose Kafka key is not the event's key",
+    "held": "reports that wait for an earlier one: applied, and none of the other four yet",
+}
+"""Count → what it counts, in the order of the places above."""
+
+CLOCK: Final = 0
+"""Highest broker stamp so far, ms: the partition's received clock."""
+OPEN_MINUTE: Final = 1
+"""The first minute that is still open."""
+TOTALS_THROUGH: Final = 2
+REPLAY_UNTIL: Final = 3
+"""Behind this offset no stored minute holds anything."""
+
+
+class Buckets(NamedTuple):
+    """One element a bucket."""
+
+    through: npt.NDArray[np.int64]
+    """Source offset up to which the loaded record holds what happened."""
+    dirty_since: npt.NDArray[np.int64]
+    """Offset of the first event that no written record of the bucket holds; -1: none."""
+    dirty_clock: npt.NDArray[np.int64]
+    """The received clock before that event."""
+
+
+class Live(NamedTuple):
+    """All state of a partition that the compiled code works on."""
+
+    sessions: sessions.Table
+    minutes: minutes.Table
+    buckets: Buckets
+    minute_through: npt.NDArray[np.int64]
+    """Stored minutes that may hold events of the replay: [n, 2], minute and offset."""
+    scalars: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    sums: npt.NDArray[np.int64]
+    """PARTS of all counted events since the topic's beginning: their differences are rates by the second."""
+    empty: npt.NDArray[Any]
+    pieces: npt.NDArray[np.int64]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def fold_events(live: Live, events: Any, first: int, timeout_ms: int, freeze_after_ms: int) -> int:
+    """Fold events from place `first` on; returns where room ran out (make some, and go on there), or their number."""
+    state = live.scalars
+    for i in range(first, len(events)):
+        if not (sessions.has_room(live.sessions) and minutes.has_room(live.minutes, len(live.pieces))):
+            return i
+        event = events[i]
+        clock_before = state[CLOCK]
+        if event.received_ms > clock_before:
+            _advance_clock(live, event.received_ms, freeze_after_ms)
+        bucket = event.bucket
+        if event.offset < live.buckets.through[bucket]:
+            continue
+        if live.buckets.dirty_since[bucket] < 0:
+            live.buckets.dirty_since[bucket] = event.offset
+            live.buckets.dirty_clock[bucket] = clock_before
+        _take(live, event, timeout_ms, event.offset >= state[TOTALS_THROUGH])
+    return len(events)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _advance_clock(live: Live, clock_ms: int, freeze_after_ms: int) -> None:
+    """Minutes that the clock has passed are frozen. Record by record, so that what is late does not depend on how
+    records came in batches."""
+    live.scalars[CLOCK] = clock_ms
+    before = live.scalars[OPEN_MINUTE]
+    until = max(0, clock_ms - freeze_after_ms) // MINUTE_MS
+    if until > before:
+        live.scalars[OPEN_MINUTE] = until
+        minutes.freeze(live.minutes, before, until)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _take(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> None:
+    counts, one = live.counts, 1 if is_counted else 0
+    fate = event.fate
+    if fate in (EVENT, REJECTED, ARRIVED):
+        counts[APPLIED] += one
+        if event.is_misplaced:
+            counts[MISPLACED] += one
+    if fate == REJECTED:
+        counts[REJECTS] += one
+        return
+    if fate in (ARRIVED, RELEASED):
+        counts[HELD] += one * event.seq
+        return
+    is_new = True
+    if fate in (EVENT, FOLDED):
+        is_new = _fold(live, event, timeout_ms, is_counted)
+    elif fate == REPEATED:
+        row = sessions.find(live.sessions, event.group_1, event.group_2)
+        if row >= 0:
+            live.sessions.rows[row].duplicate_event_count += 1
+        is_new = False
+    if fate == FOLDED:
+        return
+    if not is_new:
+        counts[DUPLICATES] += one
+    elif fate == LATE or event.at_ms // MINUTE_MS < live.scalars[OPEN_MINUTE]:
+        counts[LATE_EVENTS] += one
+    else:
+        counts[COUNTED_EVENTS] += one
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _fold(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> bool:
+    """Whether the event was folded: not one that its session has seen."""
+    row = sessions.find(live.sessions, event.group_1, event.group_2)
+    if row < 0:
+        row = sessions.insert(live.sessions, event.group_1, event.group_2, event.bucket)
+        _open(live, row, event)
+    else:
+        known = live.sessions.rows[row]
+        is_over = live.scalars[CLOCK] - known.last_received_ms > timeout_ms
+        if is_over or not belongs(known, event.at_ms, timeout_ms):
+            _open(live, row, event)
+    session = live.sessions.rows[row]
+    if sessions.is_repeat(session, event.digest):
+        session.duplicate_event_count += 1
+        return False
+    made = advance(session, event, timeout_ms, live.pieces)
+    for k in range(made):
+        piece = live.pieces[k]
+        if k == made - 1:
+            for d in range(len(session.names)):
+                if session.names[d] == 0:
+                    session.names[d] = event.names[d]
+        if piece[MINUTE] < live.scalars[OPEN_MINUTE]:
+            continue
+        if is_counted:
+            for p in range(len(live.sums)):
+                live.sums[p] += piece[FIRST_PART + p]
+        if event.offset >= live.scalars[REPLAY_UNTIL] or not _holds(live, piece[MINUTE], event.offset):
+            minutes.add_piece(live.minutes, piece, session.names)
+    return True
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _open(live: Live, row: int, event: Any) -> None:
+    """Begin a new session in a row."""
+    session = live.sessions.rows[row]
+    fresh = live.empty[0]
+    fresh.group_1, fresh.group_2 = session.group_1, session.group_2
+    live.sessions.rows[row] = fresh
+    session = live.sessions.rows[row]
+    session.is_derived_id = event.is_derived
+    begin(session, event)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _holds(live: Live, minute: int, offset: int) -> bool:
+    """Whether the stored record of a minute holds what the event at `offset` added to it."""
+    for k in range(len(live.minute_through)):
+        if live.minute_through[k, 0] == minute:
+            return offset < live.minute_through[k, 1]  # type: ignore[no-any-return]
+    return False
+
+
+def no_counts() -> npt.NDArray[np.int64]:
+    """Nothing counted yet."""
+    return np.zeros(len(COUNTS), np.int64)
+
+
+def no_sums() -> npt.NDArray[np.int64]:
+    """No parts yet."""
+    return np.zeros(len(PARTS), np.int64)
+
+
+__all__ = ["ARRIVED", "COUNTED", "RELEASED", "Buckets", "Live", "fold_events", "no_counts", "no_sums"]

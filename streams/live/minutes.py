@@ -1,0 +1,215 @@
+"""Live minutes: the parts of `schemas/quality.py` added up by the named rollups, until a minute is frozen.
+
+A row is a rollup, a minute and the dimensions that the rollup keeps. A minute is frozen for the whole partition when
+the received clock has passed its end by `live_freeze_after_s`; later events only raise `late`. What is published are
+absolute values, so that a replay overwrites and never adds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from numba import njit, uint64
+
+from schemas.quality import DIMENSIONS, MINUTE_MS, PARTS, ROLLUPS, STARTUP_BUCKETS
+from schemas.session import BUCKET, FIRST_PART, MINUTE
+from streams.live.hashing import EMPTY, empty_index, fill_index, mix
+from streams.live.names import Names
+
+FIRST_ROWS = 1024
+_NAMES = tuple(ROLLUPS)
+_MASKS = np.array([[name in kept for name in DIMENSIONS] for kept in ROLLUPS.values()])
+_NO_STARTUPS = [0] * STARTUP_BUCKETS
+
+ROW = np.dtype(
+    [
+        ("minute", "i8"),
+        ("hash", "u8"),
+        ("names", "i4", (len(DIMENSIONS),)),
+        ("rollup", "i1"),
+        ("is_unpublished", "?"),
+        ("is_unsaved", "?"),
+        ("parts", "i8", (len(PARTS),)),
+        ("startups", "i4", (STARTUP_BUCKETS,)),
+    ]
+)
+
+
+class Place(NamedTuple):
+    """The source partition that values stand for."""
+
+    topic: str
+    partition: int
+
+
+class Table(NamedTuple):
+    """What the compiled code works on."""
+
+    index: npt.NDArray[np.int32]
+    rows: npt.NDArray[Any]
+    used: npt.NDArray[np.int64]
+    """Number of rows in use: they are the first ones."""
+
+
+class Minutes:
+    """The open minutes of one partition."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.table = _room_for(FIRST_ROWS)
+
+    def rows(self) -> Any:
+        """The rows in use, as a view."""
+        return self.table.rows[: int(self.table.used[0])]
+
+    def add(self, rows: npt.NDArray[Any]) -> None:
+        """Take over stored rows; publish them again, in case that a worker before us did not."""
+        rows = rows.copy()
+        rows["is_unpublished"], rows["is_unsaved"] = True, False
+        rows["hash"] = _hashes(rows)
+        self._set(np.concatenate([self.rows(), rows]))
+
+    def drop(self, gone: npt.NDArray[np.bool_]) -> None:
+        """Forget rows."""
+        if gone.any():
+            self._set(self.rows()[~gone])
+
+    def rename(self, new: npt.NDArray[np.int32]) -> None:
+        """Old code of a name → new code."""
+        rows = self.rows().copy()
+        rows["names"] = new[rows["names"]]
+        rows["hash"] = _hashes(rows)
+        self._set(rows)
+
+    def grow(self) -> None:
+        """Make room."""
+        self._set(self.rows(), 2 * len(self.table.rows))
+
+    def _set(self, rows: npt.NDArray[Any], room: int = FIRST_ROWS) -> None:
+        table = _room_for(max(room, len(rows) + len(rows) // 2))
+        table.rows[: len(rows)] = rows
+        table.used[0] = len(rows)
+        fill_index(table.index, rows["hash"].copy(), np.arange(len(rows), dtype=np.int32))
+        self.table = table
+
+    def publishable(self, names: Names, frozen_before: int, position: int) -> list[tuple[bytes, bytes]]:
+        """Key and value of every row that changed since the last call, or whose minute was frozen since.
+
+        `position` is the source offset that the values stand for: of two values a reader takes the one with the higher,
+        so that a zombie's late write changes nothing. `frozen_before`: the first minute (number) that is still open.
+        """
+        rows = self.rows()
+        changed = np.flatnonzero(rows["is_unpublished"])
+        rows["is_unpublished"][changed] = False
+        texts: dict[int, str | None] = {}
+        for code in np.unique(rows["names"][changed]).tolist():
+            texts[code] = names.text(code)
+        return [self._record(row, texts, frozen_before, position) for row in rows[changed]]
+
+    def _record(self, row: Any, texts: dict[int, str | None], frozen_before: int, position: int) -> tuple[bytes, bytes]:
+        rollup = _NAMES[int(row["rollup"])]
+        minute = int(row["minute"])
+        values = [texts[code] for code in row["names"].tolist()]
+        name = "/".join("" if value is None else quote(value, safe="") for value in values)
+        startups = row["startups"]
+        record: dict[str, Any] = {
+            "rollup": rollup,
+            **self.place._asdict(),
+            "minute": minute * MINUTE_MS // 1000,
+            **dict(zip(DIMENSIONS, values, strict=True)),
+            **dict(zip(PARTS, row["parts"].tolist(), strict=True)),
+            "startup_histogram": startups.tolist() if startups.any() else _NO_STARTUPS,
+            "frozen": minute < frozen_before,
+            "position": position,
+        }
+        key = f"{rollup}/{self.place.topic}/{self.place.partition}/{record['minute']}/{name}"
+        return key.encode(), msgspec.json.encode(record)
+
+
+def _room_for(rows: int) -> Table:
+    return Table(empty_index(rows), np.zeros(rows, ROW), np.zeros(1, np.int64))
+
+
+ROLLUP_COUNT: Final = len(ROLLUPS)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def has_room(table: Table, pieces: int) -> bool:
+    """Whether so many pieces fit, whatever rows they need."""
+    return len(table.rows) - table.used[0] >= pieces * ROLLUP_COUNT
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def add_piece(table: Table, piece: Any, names: Any) -> None:
+    """Add a piece (`schemas.session.advance`) to its row of every rollup. There must be room."""
+    mask = uint64(len(table.index) - 1)
+    for rollup in range(ROLLUP_COUNT):
+        h = _hash(rollup, piece[MINUTE], names)
+        at = h & mask
+        found = -1
+        while table.index[at] != EMPTY:
+            row = table.rows[table.index[at]]
+            if row.hash == h and row.rollup == rollup and row.minute == piece[MINUTE] and _same(rollup, row.names, names):
+                found = table.index[at]
+                break
+            at = (at + uint64(1)) & mask
+        if found < 0:
+            found = table.used[0]
+            table.used[0] += 1
+            table.index[at] = found
+            _clear(table.rows[found], rollup, piece[MINUTE], names, h)
+        row = table.rows[found]
+        for k in range(len(row.parts)):
+            row.parts[k] += piece[FIRST_PART + k]
+        if piece[BUCKET] >= 0:
+            row.startups[piece[BUCKET]] += 1
+        row.is_unpublished = True
+        row.is_unsaved = True
+
+
+@njit(inline="always")  # type: ignore[untyped-decorator]
+def _hash(rollup: int, minute: int, names: Any) -> Any:
+    h = mix(uint64(minute) * uint64(ROLLUP_COUNT) + uint64(rollup) + uint64(1))
+    for k in range(len(names)):
+        if _MASKS[rollup, k]:
+            h = mix(h ^ (uint64(names[k]) + uint64(k) * uint64(0x9E3779B97F4A7C15)))
+    return h
+
+
+@njit(inline="always")  # type: ignore[untyped-decorator]
+def _same(rollup: int, mine: Any, names: Any) -> bool:
+    for k in range(len(names)):
+        if _MASKS[rollup, k] and mine[k] != names[k]:
+            return False
+    return True
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def _clear(row: Any, rollup: int, minute: int, names: Any, h: Any) -> None:
+    row.minute, row.hash, row.rollup = minute, h, rollup
+    for k in range(len(names)):
+        row.names[k] = names[k] if _MASKS[rollup, k] else 0
+    for k in range(len(row.parts)):
+        row.parts[k] = 0
+    for k in range(len(row.startups)):
+        row.startups[k] = 0
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _hashes(rows: Any) -> Any:
+    out = np.empty(len(rows), np.uint64)
+    for k in range(len(rows)):
+        out[k] = _hash(rows[k].rollup, rows[k].minute, rows[k].names)
+    return out
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def freeze(table: Table, before: int, until: int) -> None:
+    """Minutes from `before` on, ahead of `until`, are frozen now: publish them once more, as final."""
+    for k in range(table.used[0]):
+        if before <= table.rows[k].minute < until:
+            table.rows[k].is_unpublished = True

@@ -1,0 +1,129 @@
+"""Texts as small numbers: the dimensions of sessions and minutes, of which there are few, each kept once.
+
+Code 0 is "unknown". Codes mean something within one partition and one process; what is stored carries the texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, uint64
+
+from streams.live.hashing import EMPTY, empty_index, fill_index, hash_text
+
+FIRST_CODES = 1024
+FIRST_BYTES = 32_768
+_SEED = 0
+
+
+class Arrays(NamedTuple):
+    """What the compiled code works on."""
+
+    index: npt.NDArray[np.int32]
+    hashes: npt.NDArray[np.uint64]
+    starts: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int32]
+    heap: npt.NDArray[np.uint8]
+    used: npt.NDArray[np.int64]
+    """Number of codes (with code 0), bytes of the heap."""
+
+
+class Names:
+    """The texts of one partition."""
+
+    def __init__(self) -> None:
+        self.arrays = _room_for(FIRST_CODES, FIRST_BYTES)
+
+    def __len__(self) -> int:
+        return int(self.arrays.used[0])
+
+    def codes(self, data: npt.NDArray[np.uint8], starts: Any, sizes: Any, out: npt.NDArray[np.int32]) -> None:
+        """Write the codes of texts in `data` to `out`; new texts get new codes. Size < 0: unknown."""
+        done = 0
+        while (done := _codes(self.arrays, data, starts, sizes, out, done)) < len(out):
+            self._grow(int(sizes[done]))
+
+    def code(self, text: str | None) -> int:
+        """The code of one text."""
+        if text is None:
+            return 0
+        raw = text.encode()
+        out = np.zeros(1, np.int32)
+        data = np.frombuffer(raw or b"\0", np.uint8)
+        self.codes(data, np.zeros(1, np.int64), np.array([len(raw)], np.int32), out)
+        return int(out[0])
+
+    def text(self, code: int) -> str | None:
+        """The text of a code."""
+        if code == 0:
+            return None
+        start = int(self.arrays.starts[code])
+        return bytes(self.arrays.heap[start : start + int(self.arrays.sizes[code])]).decode()
+
+    def without(self, used: Iterable[int]) -> npt.NDArray[np.int32]:
+        """Forget all codes but these; returns old code → new code."""
+        new = np.zeros(len(self), np.int32)
+        texts = [(code, self.text(code)) for code in used if code]
+        self.arrays = _room_for(FIRST_CODES, FIRST_BYTES)
+        for code, text in texts:
+            new[code] = self.code(text)
+        return new
+
+    def _grow(self, size: int) -> None:
+        old = self.arrays
+        codes, bytes_used = int(old.used[0]), int(old.used[1])
+        new = _room_for(2 * len(old.hashes), 2 * (len(old.heap) + size))
+        for name in ("hashes", "starts", "sizes"):
+            getattr(new, name)[:codes] = getattr(old, name)[:codes]
+        new.heap[:bytes_used] = old.heap[:bytes_used]
+        new.used[:] = old.used
+        fill_index(new.index, new.hashes[1:codes], np.arange(1, codes, dtype=np.int32))
+        self.arrays = new
+
+
+def _room_for(codes: int, size: int) -> Arrays:
+    used = np.array([1, 0], np.int64)
+    return Arrays(
+        empty_index(codes), np.zeros(codes, np.uint64), np.zeros(codes, np.int64), np.zeros(codes, np.int32),
+        np.zeros(size, np.uint8), used,
+    )  # fmt: skip
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _codes(names: Arrays, data: Any, starts: Any, sizes: Any, out: Any, first: int) -> int:
+    """Codes from place `first` on; returns where room ran out, or the length."""
+    mask = uint64(len(names.index) - 1)
+    for i in range(first, len(out)):
+        size = sizes[i]
+        if size < 0:
+            out[i] = 0
+            continue
+        start = starts[i]
+        h = hash_text(data, start, size, _SEED)
+        at = h & mask
+        found = 0
+        while names.index[at] != EMPTY:
+            code = names.index[at]
+            if names.hashes[code] == h and names.sizes[code] == size:
+                same = True
+                for k in range(size):
+                    if names.heap[names.starts[code] + k] != data[start + k]:
+                        same = False
+                        break
+                if same:
+                    found = code
+                    break
+            at = (at + uint64(1)) & mask
+        if found == 0:
+            found, heap_used = names.used[0], names.used[1]
+            if found >= len(names.hashes) or heap_used + size > len(names.heap):
+                return i
+            names.heap[heap_used : heap_used + size] = data[start : start + size]
+            names.hashes[found], names.starts[found], names.sizes[found] = h, heap_used, size
+            names.used[0], names.used[1] = found + 1, heap_used + size
+            names.index[at] = found
+        out[i] = found
+    return len(out)

@@ -1,0 +1,316 @@
+"""One source partition, live: records in, folded sessions, minutes and counts out.
+
+Knows neither Kafka nor Faust nor a clock: `apply` takes records in order, `snapshot` gives what has to be written, and
+`written` is told that it was. What a snapshot holds is written in this order, each step acknowledged before the next:
+
+    minutes and totals    everything up to now
+    buckets of sessions   the oldest changed ones, as many as BUDGET_BYTES allow
+    position              before the oldest change that no written bucket holds
+    finished minutes      deletions: the position is behind their end
+
+So a minute or a total never holds less than a bucket does. After a crash in between, the records before the position
+are not needed; those behind it are applied again, and each record of state takes only what it does not hold yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from infra.errors import ProcessError
+from schemas.quality import MINUTE_MS, PARTS
+from schemas.session import PIECE_WIDTH, pieces_of_an_event
+from schemas.session_state import PLAYING, STALLED
+from streams.live import fold, records
+from streams.live.events import BUCKETS
+from streams.live.minutes import Minutes, Place
+from streams.live.names import FIRST_CODES, Names
+from streams.live.sessions import Sessions, empty_session
+from streams.sources import PLAYBACK_SOURCE, Source
+
+HEARD_WITHIN_MS = 60_000
+"""Concurrent sessions are those in playing or stalled state that were heard from within this time."""
+BUDGET_BYTES = 1_500_000
+"""What one flush writes of buckets, about. With few sessions that is all of them; with many a round takes longer, and
+a crash replays more."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The settings that decide what a partition's records become."""
+
+    timeout_ms: int
+    freeze_after_ms: int
+    rewrite_after: int = 240
+    """Snapshots after which a bucket is written although it has not changed (`schemas.registry.STATE_LAG_MS`)."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one flush writes."""
+
+    steps: tuple[list[tuple[bytes, bytes | None]], ...]
+    """Keys and values; each step is to be acknowledged before the next."""
+    offset: int
+    """Of the position: what is before it is durable then."""
+
+    def records(self) -> list[tuple[bytes, bytes | None]]:
+        """All of them, in order."""
+        return [record for step in self.steps for record in step]
+
+
+class LivePartition:
+    """State of one partition, loaded from `stored` (key → packed record) and advanced by `apply`."""
+
+    def __init__(
+        self,
+        number: int,
+        stored: Mapping[bytes, bytes],
+        topic_id: str,
+        partitions: int,
+        rules: Rules,
+        *,
+        source: Source = PLAYBACK_SOURCE,
+    ) -> None:
+        self.number = number
+        self.source = source
+        self._topic_id = topic_id
+        self._partitions = partitions
+        self._rules = rules
+        self.names = Names()
+        self.sessions = Sessions()
+        self.minutes = Minutes(Place(source.topic.name, number))
+        self.counts = fold.no_counts()
+        self.sums = fold.no_sums()
+        self._scalars = np.zeros(4, np.int64)
+        self._buckets = fold.Buckets(*(np.full(BUCKETS, at, np.int64) for at in (0, -1, 0)))
+        self._minute_through = np.empty((0, 2), np.int64)
+        self._stored_minutes: set[int] = set()
+        self._written_at = np.zeros(BUCKETS, np.int64)
+        self._snapshots = 0
+        self._swept = 0
+        self._pieces = np.empty((pieces_of_an_event(rules.timeout_ms), PIECE_WIDTH), np.int64)
+        self._empty = empty_session()
+        self._streams: list[dict[str, Any]] = [{} for _ in range(BUCKETS)]
+        self.next: int | None = None
+        self._load(stored)
+        self._reader = source.reader(self.names, self._streams, self._buckets.through)
+
+    @property
+    def clock_ms(self) -> int:
+        """The partition's received clock."""
+        return int(self._scalars[fold.CLOCK])
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether there is anything that no record of state holds, or that has to be written again."""
+        if (self._buckets.dirty_since >= 0).any():
+            return True
+        return self.next is not None and bool((self._written_at < self._snapshots - self._rules.rewrite_after).any())
+
+    def _load(self, stored: Mapping[bytes, bytes]) -> None:
+        at = stored.get(records.position_key(self.number))
+        if at is None:
+            return
+        position = records.unpack(records.Position, at)
+        self.next = position.offset
+        self._scalars[fold.CLOCK] = position.clock_ms
+        self._scalars[fold.OPEN_MINUTE] = self._open_minute(position.clock_ms)
+        for bucket in range(BUCKETS):
+            if (value := stored.get(records.bucket_key(self.number, bucket))) is not None:
+                record = records.unpack(records.BucketRecord, value)
+                self._buckets.through[bucket] = records.through_of(value)
+                self._streams[bucket] = record.streams
+                self.sessions.add(records.sessions_of(record, self.names), bucket)
+        self._load_totals(stored)
+        through = []
+        for key in records.minutes_in(stored, self.number):
+            value = stored[key]
+            record = records.unpack(records.MinuteRecord, value)
+            self._stored_minutes.add(record.minute)
+            if record.minute >= self._scalars[fold.OPEN_MINUTE]:
+                self.minutes.add(records.rows_of(record, self.names))
+                through.append((record.minute, records.through_of(value)))
+        if through:
+            self._minute_through = np.array(through, np.int64)
+            self._scalars[fold.REPLAY_UNTIL] = self._minute_through[:, 1].max()
+
+    def _load_totals(self, stored: Mapping[bytes, bytes]) -> None:
+        value = stored.get(records.totals_key(self.number))
+        if value is not None:
+            totals = records.unpack(records.TotalsRecord, value)
+            self._scalars[fold.TOTALS_THROUGH] = records.through_of(value)
+            self.counts[:] = [totals.counts.get(name, 0) for name in fold.COUNTS]
+            self.sums[:] = [totals.sums.get(part, 0) for part in PARTS]
+
+    def _open_minute(self, clock_ms: int) -> int:
+        return max(0, clock_ms - self._rules.freeze_after_ms) // MINUTE_MS
+
+    def apply(self, start: int | None, end: int, prepared: Any) -> None:
+        """Apply the records of [start, end). Raises ProcessError when `start` is not where the last batch ended."""
+        if self.next is not None and start != self.next:
+            at = f"{self.source.topic.name}/{self.number}"
+            msg = f"{at}: records from {start} came, those from {self.next} were expected"
+            raise ProcessError(msg)
+        events = self._reader.events(prepared)
+        done = 0
+        rules = self._rules
+        while (done := fold.fold_events(self._live(), events, done, rules.timeout_ms, rules.freeze_after_ms)) < len(events):
+            self._make_room()
+        self.next = end
+
+    def _live(self) -> fold.Live:
+        return fold.Live(
+            self.sessions.table, self.minutes.table, self._buckets, self._minute_through, self._scalars, self.counts,
+            self.sums, self._empty, self._pieces,
+        )  # fmt: skip
+
+    def _make_room(self) -> None:
+        from streams.live import minutes, sessions
+
+        if not sessions.has_room(self.sessions.table):
+            self.sessions.grow()
+        if not minutes.has_room(self.minutes.table, len(self._pieces)):
+            self.minutes.grow()
+
+    def concurrent(self, now_ms: int) -> int:
+        """Sessions that play or stall and were heard from within HEARD_WITHIN_MS."""
+        table = self.sessions.table
+        phase, heard = table.rows["phase"], table.rows["last_received_ms"]
+        is_watching = ((phase == PLAYING) | (phase == STALLED)) & (heard >= now_ms - HEARD_WITHIN_MS)
+        return int((is_watching & (table.buckets >= 0)).sum())
+
+    def fates(self) -> dict[str, int]:
+        """What became of the partition's records since the topic's beginning (`fold.COUNTS`)."""
+        return dict(zip(fold.COUNTS, self.counts.tolist(), strict=True))
+
+    def now(self, now_ms: int, concurrent: int) -> tuple[bytes, bytes]:
+        """Key and value of the partition's state of affairs, for the live topic."""
+        value = {
+            "kind": "now",
+            "topic": self.source.topic.name,
+            "partition": self.number,
+            "at": now_ms,
+            "clock": self.clock_ms,
+            "concurrent": concurrent,
+            "open_sessions": len(self.sessions),
+            "position": self.next or 0,
+            **self.fates(),
+            "parts": dict(zip(PARTS, self.sums.tolist(), strict=True)),
+        }
+        value["events"] = value.pop("counted")
+        return f"now/{self.source.topic.name}/{self.number}".encode(), msgspec.json.encode(value)
+
+    def live_rows(self) -> list[tuple[bytes, bytes]]:
+        """Key and value of the minutes' rows that changed since the last call."""
+        return self.minutes.publishable(self.names, int(self._scalars[fold.OPEN_MINUTE]), self.next or 0)
+
+    def snapshot(self, *, everything: bool = False) -> Snapshot:
+        """What has changed since the last one, as it is now; later records belong to the next snapshot.
+
+        `everything`: all buckets, whatever they weigh (before the partition is given away).
+        """
+        self._snapshots += 1
+        self._sweep()
+        at = self.next or 0
+        numbers, buckets = self._changed_buckets(at, everything=everything)
+        offset, clock_ms = self._position_without(numbers)
+        totals = records.TotalsRecord(
+            records.STATE_VERSION, self.fates(), dict(zip(PARTS, self.sums.tolist(), strict=True))
+        )
+        minutes_and_totals = [
+            *self._changed_minutes(at),
+            (records.totals_key(self.number), records.pack(totals, max(at, int(self._scalars[fold.TOTALS_THROUGH])))),
+        ]
+        position = records.Position(records.STATE_VERSION, self._topic_id, self._partitions, offset, clock_ms)
+        for number in numbers:
+            self._buckets.dirty_since[number] = -1
+            self._written_at[number] = self._snapshots
+        at_position = [(records.position_key(self.number), records.pack(position, offset))]
+        return Snapshot((minutes_and_totals, buckets, at_position, self._finished_minutes(clock_ms)), offset)
+
+    def _changed_buckets(self, at: int, *, everything: bool) -> tuple[list[int], list[tuple[bytes, bytes | None]]]:
+        """Numbers and records, the longest changed first."""
+        since = self._buckets.dirty_since
+        changed = np.flatnonzero(since >= 0)
+        quiet = np.flatnonzero((since < 0) & (self._written_at < self._snapshots - self._rules.rewrite_after))
+        numbers: list[int] = []
+        out: list[tuple[bytes, bytes | None]] = []
+        size = 0
+        for bucket in [*changed[np.argsort(since[changed], kind="stable")].tolist(), *quiet.tolist()]:
+            if size > BUDGET_BYTES and not everything:
+                break
+            rows = self.sessions.table.rows[self.sessions.of(bucket)]
+            record = records.BucketRecord(
+                records.STATE_VERSION, records.to_array(rows, self.names), self._streams[bucket]
+            )
+            # In a replay the loaded record may be ahead of us.
+            through = max(at, int(self._buckets.through[bucket]))
+            packed = records.pack(record, through)
+            out.append((records.bucket_key(self.number, bucket), packed))
+            numbers.append(bucket)
+            size += len(packed)
+        return numbers, out
+
+    def _position_without(self, written: list[int]) -> tuple[int, int]:
+        """Offset and clock before the oldest change that is in no written bucket once these are written."""
+        since = self._buckets.dirty_since.copy()
+        since[written] = -1
+        waiting = np.flatnonzero(since >= 0)
+        if not len(waiting):
+            return self.next or 0, self.clock_ms
+        oldest = waiting[np.argmin(since[waiting])]
+        return int(since[oldest]), int(self._buckets.dirty_clock[oldest])
+
+    def _changed_minutes(self, at: int) -> list[tuple[bytes, bytes | None]]:
+        rows = self.minutes.rows()
+        out: list[tuple[bytes, bytes | None]] = []
+        for minute in np.unique(rows["minute"][rows["is_unsaved"]]).tolist():
+            mine = rows[rows["minute"] == minute]
+            record = records.MinuteRecord(
+                records.STATE_VERSION, minute, records.to_array(mine, self.names), list(PARTS)
+            )
+            out.append((records.minute_key(self.number, minute), records.pack(record, at)))
+            self._stored_minutes.add(minute)
+        rows["is_unsaved"] = False
+        return out
+
+    def _finished_minutes(self, clock_ms: int) -> list[tuple[bytes, bytes | None]]:
+        """Deletions of stored minutes that were frozen before the position's clock: no replay needs them."""
+        before = self._open_minute(clock_ms)
+        gone = sorted(minute for minute in self._stored_minutes if minute < before)
+        self._stored_minutes.difference_update(gone)
+        return [(records.minute_key(self.number, minute), None) for minute in gone]
+
+    def written(self) -> None:
+        """The last snapshot is durable, and what was publishable before it is published: frozen rows can go."""
+        rows = self.minutes.rows()
+        is_done = (rows["minute"] < self._scalars[fold.OPEN_MINUTE]) & ~rows["is_unpublished"] & ~rows["is_unsaved"]
+        self.minutes.drop(is_done)
+
+    def _sweep(self) -> None:
+        """Drop the sessions of one bucket that have been silent for the time-out; a round takes BUCKETS snapshots."""
+        bucket, self._swept = self._swept, (self._swept + 1) % BUCKETS
+        rows = self.sessions.of(bucket)
+        heard = self.sessions.table.rows["last_received_ms"][rows]
+        over = rows[self.clock_ms - heard > self._rules.timeout_ms]
+        self.sessions.drop(over)
+        forgotten = self._reader.forget(bucket, self.clock_ms - self._rules.timeout_ms)
+        if (len(over) or forgotten) and self._buckets.dirty_since[bucket] < 0:
+            self._buckets.dirty_since[bucket] = self.next or 0
+            self._buckets.dirty_clock[bucket] = self.clock_ms
+        if bucket == 0 and len(self.names) > 8 * FIRST_CODES:
+            self._forget_names()
+
+    def _forget_names(self) -> None:
+        """Titles come and go."""
+        rows, live = self.sessions.table.rows, self.sessions.live()
+        used = np.union1d(rows["names"][live], self.minutes.rows()["names"])
+        if 2 * len(used) < len(self.names):
+            new = self.names.without(used.tolist())
+            rows["names"][live] = new[rows["names"][live]]
+            self.minutes.rename(new)
