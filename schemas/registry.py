@@ -36,14 +36,27 @@ DEAD_LETTER_TOPIC = Topic(name="dead.letters", partitions=1, retention_ms=14 * D
 """Records that broke their contract, announced for alerting; the Delta table of the same name is the truth."""
 
 
+STATE_LAG_MS = 1_200_000
+"""How long a record of state stays although a newer one with its key is there. A zombie may write an old record after
+its successor wrote a newer one; of the two the one with the higher offset counts, as long as both can be read. The
+successor writes every record again several times within this lag, changed or not, so that a newer one follows."""
+MAX_RECORD_BYTES = 8_388_608
+
+
 def _stream_state(app_id: str) -> Topic:
-    """State of a stream worker. The lag keeps a bucket's newest record while a zombie may still write older ones."""
+    """State of a stream worker."""
     return Topic(
         name=f"{app_id}-buckets-changelog",
         cleanup_policy="compact",
         retention_ms=-1,
-        timestamp_type="CreateTime",
-        config={"min.compaction.lag.ms": "3600000", "max.message.bytes": "8388608", "segment.ms": "3600000"},
+        config={
+            "min.compaction.lag.ms": str(STATE_LAG_MS),
+            "max.message.bytes": str(MAX_RECORD_BYTES),
+            # What a recovery reads is the state, what was written within the lag, and the open segment.
+            "segment.ms": "600000",
+            "segment.bytes": str(64 * 1024 * 1024),
+            "min.cleanable.dirty.ratio": "0.2",
+        },
     )
 
 

@@ -446,4 +446,3 @@ def sessionize(facts: Iterable[Fact], timeout_ms: int) -> Iterator[tuple[Session
         minutes += fold(state, fact, timeout_ms)
     if state is not None:
         yield state, minutes
-

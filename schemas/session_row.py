@@ -49,7 +49,7 @@ def _missing(state: SessionState) -> int:
 _PLAIN = tuple(
     column.name
     for column in SESSIONS.columns
-    if column.name in SessionState.__struct_fields__ and column.name not in ATTRIBUTES 
+    if column.name in SessionState.__struct_fields__ and column.name not in ATTRIBUTES
 )
 """Columns that the state holds under the same name."""
 

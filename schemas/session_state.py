@@ -195,6 +195,11 @@ class SessionState(Numbers):
     def watched_ms(self) -> int:
         return self.playing_ms + self.stall_ms
 
+    @property
+    def end_reason(self) -> str | None:
+        """How it ended; None while nothing said so."""
+        return None if self.end == OPEN else END_REASONS[self.end]
+
 
 _FORMATS = {int: "i8", float: "f8", bool: "?"}
 

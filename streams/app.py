@@ -1,9 +1,13 @@
 """The stream worker: `python -m streams.app --worker 0`, or `--source cmcd` for players' reports.
 
-Faust gives membership, assignment and recovery; the transport gives batches; `streams/sessions.py` says what becomes
-of them. Here is what joins them: load a partition, apply its batches, and flush. A flush writes the dirty buckets, then
-the position, waits until the broker has both, and only then acknowledges the batches. Whatever goes wrong ends the
-process: the supervisor starts it again, and the stored state says where to go on.
+Faust gives membership, assignment and recovery; the transport gives batches; `streams/live/` says what becomes of them.
+Here is what joins them: load a partition, apply its batches, publish, and flush. A flush writes the records of state in
+the order that `streams/live/partition.py` asks for, each step acknowledged by the broker before the next, and only then
+acknowledges the batches. Whatever goes wrong ends the process: the supervisor starts it again, and the stored state
+says where to go on.
+
+Folding runs in a thread of its own, since compiled code gives the interpreter free: the event loop, the fetching thread
+and librdkafka go on meanwhile. Only that thread touches partitions.
 """
 
 from __future__ import annotations
@@ -14,9 +18,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import confluent_kafka as ck
 import faust
@@ -27,40 +31,44 @@ from infra.errors import PlaylakeError, ProcessError
 from infra.kafka import client_config, faust_credentials, producer_config
 from infra.settings import Settings
 from infra.topics import partition_count, topic_id
-from schemas.registry import LIVE_QUALITY
+from schemas.registry import LIVE_QUALITY, MAX_RECORD_BYTES, STATE_LAG_MS
 from streams import metrics
-from streams.buckets import check_source, position_key, unpack_position
-from streams.sessions import LivePartition, Rules, Snapshot
+from streams.live import records
+from streams.live.partition import LivePartition, Rules, Snapshot
 from streams.sources import PLAYBACK_SOURCE, SOURCES, Source
 from streams.transport import Batch, BatchSchema, BatchTransport
 
 log = logging.getLogger("streams.app")
+T = TypeVar("T")
 
-LIVE_S = 1.0
-"""How often the live topic is brought up to date."""
+NOW_S = 0.02
+"""How often the partitions' state of affairs is published while records come; once a second when none do."""
+SECOND = 1.0
+REWRITE_S = STATE_LAG_MS / 1000 / 4
+"""How old an unchanged bucket's record may become."""
 
 
 class Outbox:
-    """Our producer of state and live records: librdkafka, so that a flush of thousands of records costs little."""
+    """A producer of state or live records: librdkafka, so that a flush of thousands of records costs little."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._producer = ck.Producer(
-            producer_config(settings, {"linger.ms": 5, "compression.type": "zstd", "message.max.bytes": 8_000_000}),
-            logger=log,
-        )
+    def __init__(self, settings: Settings, *, linger_ms: int) -> None:
+        config = {"linger.ms": linger_ms, "compression.type": "zstd", "message.max.bytes": MAX_RECORD_BYTES}
+        self._producer = ck.Producer(producer_config(settings, config), logger=log)
         self._thread = ThreadPoolExecutor(1, "outbox")
 
-    async def write(self, topic: str, records: Iterable[tuple[bytes, bytes]], partition: int) -> None:
+    async def write(self, topic: str, records: Iterable[tuple[bytes, bytes | None]], partition: int) -> None:
         """Return when the broker has acknowledged all. Raises ProcessError if it has not."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, topic, list(records), partition)
 
-    def _write(self, topic: str, records: list[tuple[bytes, bytes]], partition: int) -> None:
+    def _write(self, topic: str, records: list[tuple[bytes, bytes | None]], partition: int) -> None:
         failed: list[Any] = []
 
         def delivered(error: Any, _message: Any) -> None:
             if error is not None:
                 failed.append(error)
 
+        if not records:
+            return
         for key, value in records:
             self._produce(topic, key, value, partition, delivered)
         unsent = self._producer.flush(30)
@@ -69,7 +77,7 @@ class Outbox:
             msg = f"{topic}/{partition}: {len(failed) + unsent} of {len(records)} records were not written: {reason}"
             raise ProcessError(msg)
 
-    def _produce(self, topic: str, key: bytes, value: bytes, partition: int, delivered: Any) -> None:
+    def _produce(self, topic: str, key: bytes, value: bytes | None, partition: int, delivered: Any) -> None:
         while True:
             try:
                 self._producer.produce(topic, value, key, partition, on_delivery=delivered)
@@ -86,77 +94,140 @@ class Worker:
         self._source = source
         self._table = table
         self._settings = settings
-        self._rules = Rules(settings.session_timeout_s * 1000, settings.live_freeze_after_s * 1000)
+        self._rules = Rules(
+            settings.session_timeout_s * 1000,
+            settings.live_freeze_after_s * 1000,
+            rewrite_after=max(1, int(REWRITE_S / settings.stream_flush_s)),
+        )
         self._topic_id = topic_id(settings, source.topic.name)
         self._partition_count = partition_count(settings, source.topic.name)
-        self._outbox = Outbox(settings)
+        self._state = Outbox(settings, linger_ms=5)
+        self._live = Outbox(settings, linger_ms=0)
+        self._thread = ThreadPoolExecutor(1, "fold")
         self._partitions: dict[int, LivePartition] = {}
         self._unacked: list[Any] = []
         self._flushing = asyncio.Lock()
-        self._flushed_at = 0.0
+        self._concurrent: dict[int, int] = {}
+
+    async def _run(self, function: Callable[..., T], *args: Any) -> T:
+        """In the thread that owns the partitions."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     def start_of(self, number: int) -> int | None:
         """Where the transport begins to fetch a partition: after what its state has applied."""
-        return self._load(number).next
+        return self._thread.submit(self._load, number).result().next
 
     def _load(self, number: int) -> LivePartition:
         if number not in self._partitions:
             stored = self._table.data.data
-            position = unpack_position(stored.get(position_key(number)))
+            position = stored.get(records.position_key(number))
             if position is not None:
-                check_source(position, self._source, self._topic_id, self._partition_count)
-            self._partitions[number] = LivePartition(
+                at = records.unpack(records.Position, position)
+                records.check_source(at, self._source, self._topic_id, self._partition_count)
+            began = time.perf_counter()
+            live = LivePartition(
                 number, stored, self._topic_id, self._partition_count, self._rules, source=self._source
             )
-            at = self._partitions[number].next
-            log.info("partition loaded", extra={"partition": number, "position": at})
+            self._partitions[number] = live
+            took_ms = round((time.perf_counter() - began) * 1000)
+            known = {"partition": number, "position": live.next, "sessions": len(live.sessions), "took_ms": took_ms}
+            log.info("partition loaded", extra=known)
         return self._partitions[number]
 
-    def apply(self, event: Any) -> None:
+    async def apply(self, event: Any) -> None:
         """Apply one delivered batch; it is acknowledged when the flush that holds it is durable."""
         batch = cast(Batch, event.value)
         began = time.perf_counter()
-        self._load(batch.partition).apply(batch.start, batch.end, batch.records)
+        await self._run(self._apply, batch)
         self._unacked.append(event)
-        metrics.APPLIED.inc(len(batch.records))
+        metrics.APPLIED.inc(batch.count)
         metrics.APPLY_SECONDS.inc(time.perf_counter() - began)
 
-    async def flush(self) -> None:
-        """Make everything applied so far durable and visible, then acknowledge it."""
+    def _apply(self, batch: Batch) -> None:
+        self._load(batch.partition).apply(batch.start, batch.end, batch.records)
+
+    async def flush(self, *, everything: bool = False) -> None:
+        """Publish what changed, and make it durable (all of it, or as much as a flush may weigh); then acknowledge."""
         async with self._flushing:
             began = time.perf_counter()
-            acknowledge, self._unacked = self._unacked, []
-            dirty = [partition for partition in self._partitions.values() if partition.is_dirty]
-            for partition, snapshot in [(partition, partition.snapshot()) for partition in dirty]:
-                await self._write(partition, snapshot)
-            for event in acknowledge:
-                event.ack()
-            if dirty:
+            flushed = False
+            for partition in list(self._partitions.values()):
+                flushed |= await self._flush(partition, everything=everything)
+            if flushed:
                 metrics.FLUSH_SECONDS.observe(time.perf_counter() - began)
 
-    async def _write(self, partition: LivePartition, snapshot: Snapshot) -> None:
-        state = self._source.state.name
-        await self._outbox.write(state, snapshot.buckets, partition.number)
-        await self._outbox.write(state, [snapshot.position], partition.number)
-        await self._outbox.write(LIVE_QUALITY.name, snapshot.live, 0)
-        self._table.data.data.update([*snapshot.buckets, snapshot.position])
-        partition.written(snapshot)
+    async def _flush(self, partition: LivePartition, *, everything: bool) -> bool:
+        rows, snapshot = await self._run(_take, partition, everything)
+        if rows:
+            await self._live.write(LIVE_QUALITY.name, rows, 0)
+        if snapshot is None:
+            return False
+        for step in snapshot.steps:
+            await self._state.write(self._source.state.name, step, partition.number)
+        stored = self._table.data.data
+        for key, value in snapshot.records():
+            if value is None:
+                stored.pop(key, None)
+            else:
+                stored[key] = value
+        await self._run(partition.written)
+        self._acknowledge(partition.number, snapshot.offset)
+        return True
 
-    async def run(self) -> None:
-        """Flush by timer, and say once a second how things are."""
+    def _acknowledge(self, number: int, offset: int) -> None:
+        waiting = []
+        for event in self._unacked:
+            batch = cast(Batch, event.value)
+            if batch.partition == number and batch.end <= offset:
+                event.ack()
+            else:
+                waiting.append(event)
+        self._unacked = waiting
+
+    async def flush_by_timer(self) -> None:
+        """Go on until the app stops."""
         while not self._app.should_stop:
-            await asyncio.sleep(min(self._settings.stream_flush_s, LIVE_S))
+            await asyncio.sleep(self._settings.stream_flush_s)
             await self.flush()
-            now_ms = time.time_ns() // 1_000_000
+
+    async def publish_by_timer(self) -> None:
+        """Say how things are: soon after they changed, and once a second anyway."""
+        said: dict[int, int | None] = {}
+        said_at = 0.0
+        while not self._app.should_stop:
+            await asyncio.sleep(NOW_S)
             partitions = list(self._partitions.values())
-            await self._outbox.write(LIVE_QUALITY.name, [partition.now(now_ms) for partition in partitions], 0)
-            metrics.observe(partitions, now_ms)
+            if time.monotonic() - said_at >= SECOND:
+                said, said_at = {}, time.monotonic()
+                self._concurrent = await self._run(_concurrent, partitions)
+                metrics.observe(partitions, self._concurrent)
+            changed = [partition for partition in partitions if said.get(partition.number, -1) != partition.next]
+            if changed:
+                said |= {partition.number: partition.next for partition in changed}
+                await self._live.write(LIVE_QUALITY.name, await self._run(self._now, changed), 0)
+
+    def _now(self, partitions: Iterable[LivePartition]) -> list[tuple[bytes, bytes | None]]:
+        return [partition.now(_now_ms(), self._concurrent.get(partition.number, 0)) for partition in partitions]
 
     async def release(self) -> None:
         """Make state durable and let go of it: its next owner may be another worker."""
-        await self.flush()
+        await self.flush(everything=True)
         self._partitions.clear()
         self._unacked.clear()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _concurrent(partitions: Iterable[LivePartition]) -> dict[int, int]:
+    return {partition.number: partition.concurrent(_now_ms()) for partition in partitions}
+
+
+def _take(partition: LivePartition, everything: bool) -> tuple[list[tuple[bytes, bytes]], Snapshot | None]:
+    """The rows to publish, and the snapshot to write if anything changed: both as of the same record."""
+    rows = partition.live_rows()
+    return rows, partition.snapshot(everything=everything) if partition.is_dirty else None
 
 
 def build(settings: Settings, source: Source) -> faust.App:
@@ -165,7 +236,7 @@ def build(settings: Settings, source: Source) -> faust.App:
         source.app_id,
         broker=[f"batch://{address}" for address in settings.bootstrap.split(",")],
         broker_credentials=faust_credentials(settings),
-        store="newest-bucket://",
+        store="newest-record://",
         datadir=str(settings.home / f"stream-{source.name}"),
         web_enabled=False,
         topic_allow_declare=False,
@@ -187,21 +258,27 @@ def build(settings: Settings, source: Source) -> faust.App:
     table = app.Table("buckets", partitions=app.conf.topic_partitions, key_type=bytes, value_type=bytes, schema=raw)
     worker = Worker(app, table, settings, source)
     transport = cast(BatchTransport, app.transport)
-    transport.serve(source.topic.name, client_config(settings), worker.start_of)
+    transport.serve(source.topic.name, client_config(settings), worker.start_of, source.prepare)
 
     @app.agent(app.topic(source.topic.name, schema=BatchSchema()), concurrency=1)
     async def sessions(stream: Any) -> None:
         async for event in stream.noack().events():
             try:
-                worker.apply(event)
+                await worker.apply(event)
             except PlaylakeError as error:
                 die(error)
-            await asyncio.sleep(0)  # or heartbeats starve
 
     @app.task  # type: ignore[untyped-decorator]
-    async def flush_by_timer() -> None:
+    async def flush() -> None:
         try:
-            await worker.run()
+            await worker.flush_by_timer()
+        except PlaylakeError as error:
+            die(error)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def publish() -> None:
+        try:
+            await worker.publish_by_timer()
         except PlaylakeError as error:
             die(error)
 

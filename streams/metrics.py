@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 if TYPE_CHECKING:
-    from streams.sessions import LivePartition
+    from streams.live.partition import LivePartition
 
 APPLIED = Counter("playlake_stream_records_applied", "Records applied by this process")
 APPLY_SECONDS = Counter("playlake_stream_apply_seconds", "Time spent applying records")
@@ -26,13 +26,12 @@ def serve(host: str, port: int) -> None:
     start_http_server(port, host)
 
 
-def observe(partitions: Iterable[LivePartition], now_ms: int) -> None:
+def observe(partitions: Iterable[LivePartition], concurrent: Mapping[int, int]) -> None:
     """Bring the gauges up to date."""
     for partition in partitions:
         number = str(partition.number)
         POSITION.labels(number).set(partition.next or 0)
-        CONCURRENT.labels(number).set(partition.concurrent(now_ms))
-        OPEN_SESSIONS.labels(number).set(partition.open_sessions())
-        counts = partition.counts()
-        for fate in counts.__struct_fields__:
-            COUNTS.labels(number, fate).set(getattr(counts, fate))
+        CONCURRENT.labels(number).set(concurrent.get(partition.number, 0))
+        OPEN_SESSIONS.labels(number).set(len(partition.sessions))
+        for fate, count in partition.fates().items():
+            COUNTS.labels(number, fate).set(count)

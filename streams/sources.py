@@ -144,9 +144,7 @@ class CmcdReader:
         self._take(out, offset, bucket, stamp_ms, taken)
         self._wait(bucket, report.session_id, stream)
 
-    def _arrive(
-        self, out: EventList, offset: int, bucket: int, report: Report, held: int, is_misplaced: bool
-    ) -> None:
+    def _arrive(self, out: EventList, offset: int, bucket: int, report: Report, held: int, is_misplaced: bool) -> None:
         out.tell(ARRIVED, offset, bucket, report.received_ms, seq=held, is_misplaced=is_misplaced)
 
     def _release(self, out: EventList, offset: int, clock_ms: int) -> None:

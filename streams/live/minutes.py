@@ -153,7 +153,12 @@ def add_piece(table: Table, piece: Any, names: Any) -> None:
         found = -1
         while table.index[at] != EMPTY:
             row = table.rows[table.index[at]]
-            if row.hash == h and row.rollup == rollup and row.minute == piece[MINUTE] and _same(rollup, row.names, names):
+            if (
+                row.hash == h
+                and row.rollup == rollup
+                and row.minute == piece[MINUTE]
+                and _same(rollup, row.names, names)
+            ):
                 found = table.index[at]
                 break
             at = (at + uint64(1)) & mask

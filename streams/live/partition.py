@@ -159,7 +159,9 @@ class LivePartition:
         events = self._reader.events(prepared)
         done = 0
         rules = self._rules
-        while (done := fold.fold_events(self._live(), events, done, rules.timeout_ms, rules.freeze_after_ms)) < len(events):
+        while (done := fold.fold_events(self._live(), events, done, rules.timeout_ms, rules.freeze_after_ms)) < len(
+            events
+        ):
             self._make_room()
         self.next = end
 

@@ -222,5 +222,3 @@ def minutes_in(stored: Mapping[bytes, bytes], partition: int) -> list[bytes]:
     """Keys of the stored minutes of a partition."""
     prefix = b"%d/minute/" % partition
     return [key for key in stored if key.startswith(prefix)]
-
-

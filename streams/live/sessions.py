@@ -174,5 +174,3 @@ def is_repeat(session: Any, digest: Any) -> bool:
     session.recent[session.recent_next] = digest
     session.recent_next = (session.recent_next + 1) % RECENT
     return False
-
-

@@ -154,5 +154,5 @@ def test_time_is_accounted_for_and_minutes_add_up(events: list[Fact]) -> None:
         assert sums[part] == getattr(state, part), part
     assert sums["events"] == state.event_count == len(events)
     assert sums["stalls"] == state.stall_count
-    assert sums["startup_ms"] == (state.startup_ms or 0)
+    assert sums["startup_ms"] == max(0, state.startup_ms)
     assert sums["plays"] <= 1 and sums["first_frames"] <= 1

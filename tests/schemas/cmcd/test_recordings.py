@@ -9,7 +9,7 @@ import pytest
 from schemas.cmcd.order import LiveStream, translate
 from schemas.cmcd.report import Report
 from schemas.session import end_reason, fold, open_session, sessionize
-from schemas.session_state import Fact, SessionState
+from schemas.session_state import ABSENT, Fact, SessionState
 from tests.schemas.cmcd.recordings import SCENARIOS, Truth, needed, reports
 
 pytestmark = needed
@@ -43,7 +43,7 @@ def live(found: list[Report]) -> SessionState:
 def test_a_session_that_ends_well_is_told_to_the_millisecond(scenario: str, fold_all) -> None:  # type: ignore[no-untyped-def]
     state, truth = fold_all(reports(scenario)), Truth(scenario)
     stalls, playing_ms = truth.spans
-    assert state.startup_ms is not None and truth.startup_ms is not None
+    assert state.startup_ms != ABSENT and truth.startup_ms is not None
     assert abs(state.startup_ms - truth.startup_ms) <= 70
     assert state.stall_count == len(stalls) == (2 if scenario == "c" else 0)
     assert abs(state.stall_ms - sum(stalls)) <= 5
@@ -96,20 +96,20 @@ def report_after(report: Report, n: int, event: str, state: str, after_ms: int) 
 
 def test_segments_that_never_come_are_a_failed_start() -> None:
     state = in_hindsight(reports("e2"))
-    assert (state.end_reason, state.error_code, state.startup_ms) == ("start_failure", "27", None)
+    assert (state.end_reason, state.error_code, state.startup_ms) == ("start_failure", "27", ABSENT)
     assert (state.playing_ms, state.stall_count) == (0, 0)
 
 
 def test_leaving_before_the_start_is_an_attempt_without_a_start() -> None:
     state = in_hindsight(reports("f"))
-    assert (state.startup_ms, state.is_started, state.play_ms is not None) == (None, False, True)
+    assert (state.startup_ms, state.is_started, state.play_ms != ABSENT) == (ABSENT, False, True)
 
 
 def test_a_storm_of_resends_counts_each_report_once_and_loses_none() -> None:
     found = reports("g_503", "a")
     assert len(found) > 100
     state, truth = in_hindsight(found), Truth("g_503")
-    assert state.startup_ms is not None and truth.startup_ms is not None
+    assert state.startup_ms != ABSENT and truth.startup_ms is not None
     assert abs(state.startup_ms - truth.startup_ms) <= 70
     assert state.stall_count == 0
     assert state.seq_max is not None and state.seq_max + 1 == state.seq_count, "a report is missing"

@@ -13,7 +13,7 @@ from schemas.cmcd.order import HOLD_MS, MAX_HELD, LiveStream, translate
 from schemas.cmcd.report import EVENT_MODE, REQUEST_MODE, Report
 from schemas.cmcd.translate import CAP_MS
 from schemas.session import end_reason, fold, open_session, sessionize
-from schemas.session_state import ENDED, Fact, SessionState
+from schemas.session_state import ABSENT, ENDED, Fact, SessionState
 
 START = 1_768_509_000_000
 TIMEOUT_MS = 1_800_000
@@ -169,7 +169,7 @@ def test_an_r_without_an_end_is_a_stall_up_to_the_cap(fold_all) -> None:  # type
 def test_without_states_it_plays_from_the_first_report_to_the_last(fold_all) -> None:  # type: ignore[no-untyped-def]
     """Shaka's release build."""
     state = fold_all(told("0 t:-; 30 bc:-; 10000 t:-; 20000 t:-; 21000 b:-"))
-    assert (state.play_ms, state.startup_ms, state.is_started) == (START, None, True)
+    assert (state.play_ms, state.startup_ms, state.is_started) == (START, ABSENT, True)
     assert (state.playing_ms, state.stall_count, state.end_reason) == (21_000, 0, None)
 
 
@@ -190,7 +190,7 @@ def test_request_mode_carries_a_session_as_far_as_it_can(fold_all) -> None:  # t
         for ms in at
     ]
     state = fold_all(reports)
-    assert (state.playing_ms, state.stall_count, state.stall_ms, state.startup_ms) == (9_000, 1, 0, None)
+    assert (state.playing_ms, state.stall_count, state.stall_ms, state.startup_ms) == (9_000, 1, 0, ABSENT)
     assert (state.bitrate_kbps, state.seq_max) == (800, (state.seq_count or 0) - 1)
 
 

@@ -79,7 +79,11 @@ def test_another_target_and_broken_records_are_counted_and_change_nothing() -> N
     feed(live, 0, 2, records((0, 0, "ps", "s"), (1, 400, "ps", "p")))
     before = int(only(live)["playing_ms"])
     stamp = START_MS + 9_000
-    feed(live, 2, 4, [FakeRecord(2, stamp, wire("s", 0, stamp, "ps", "a", target="b"), b"s"), FakeRecord(3, stamp, b"{", b"s")]
+    feed(
+        live,
+        2,
+        4,
+        [FakeRecord(2, stamp, wire("s", 0, stamp, "ps", "a", target="b"), b"s"), FakeRecord(3, stamp, b"{", b"s")],
     )
     counts = live.fates()
     assert (counts["counted"], counts["rejected"], only(live)["playing_ms"]) == (3, 1, before)
@@ -135,5 +139,8 @@ def test_crash_and_replay_equal_no_crash(found: list[FakeRecord], data: st.DataO
     assert sessions(last) == sessions(whole)
     counts = last.fates()
     assert counts["applied"] == len(found)
-    assert counts["applied"] == counts["counted"] + counts["late"] + counts["duplicates"] + counts["rejected"] + counts["held"]
+    assert (
+        counts["applied"]
+        == counts["counted"] + counts["late"] + counts["duplicates"] + counts["rejected"] + counts["held"]
+    )
     assert counts["held"] == sum(len(stream.held) for streams in last._streams for stream in streams.values())
