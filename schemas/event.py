@@ -145,9 +145,12 @@ def wire_fields(event_type: type[Event]) -> frozenset[str]:
 
 
 def identity(raw: bytes, event: Event) -> str:
-    """The event's id: its own, else a hash of the event as the client sent it, so that a retry has the same."""
-    if event.event_id:
-        return event.event_id
+    """The event's id: its own, else the hash that stands in for it."""
+    return event.event_id or identity_as_sent(raw)
+
+
+def identity_as_sent(raw: bytes) -> str:
+    """A hash of the event as the client sent it, so that a retry has the same."""
     try:
         fields = msgspec.json.decode(raw)
     except msgspec.ValidationError:
