@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
-from numba.extending import register_jitable
 
+from infra.compiled import shared
 from schemas.quality import DIMENSIONS, MINUTE_MS, PART, PARTS, STARTUP_BUCKETS, MinuteParts
 from schemas.registry import PLAYBACK
 from schemas.session_state import (
@@ -81,13 +81,13 @@ def pieces_of_an_event(timeout_ms: int) -> int:
     return timeout_ms // MINUTE_MS + 3
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def belongs(state: Any, at_ms: int, timeout_ms: int) -> bool:
     """Whether an event of the group is the session's: always with a client's id, else unless a gap lies between."""
     return not state.is_derived_id or state.first_ms - timeout_ms < at_ms <= state.last_ms + timeout_ms
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def begin(state: Any, event: Any) -> None:
     """Set the times of an empty state to those of its first event (which is not folded yet)."""
     state.first_ms = event.at_ms
@@ -96,7 +96,7 @@ def begin(state: Any, event: Any) -> None:
     state.last_received_ms = event.received_ms
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def advance(state: Any, event: Any, timeout_ms: int, pieces: Any) -> int:
     """Advance `state` by one event; returns how many rows of `pieces` say what it added to which minutes.
 
@@ -114,7 +114,8 @@ def advance(state: Any, event: Any, timeout_ms: int, pieces: Any) -> int:
     state.first_ms = min(state.first_ms, event.at_ms)
     state.first_received_ms = min(state.first_received_ms, event.received_ms)
     state.last_received_ms = max(state.last_received_ms, event.received_ms)
-    own = _new_piece(pieces, made, event.at_ms // MINUTE_MS)
+    own = pieces[made]
+    _clear(own, event.at_ms // MINUTE_MS)
     own[_EVENTS] = 1
     _count(state, event, own)
     _move(state, event, own)
@@ -123,16 +124,14 @@ def advance(state: Any, event: Any, timeout_ms: int, pieces: Any) -> int:
     return made + 1
 
 
-@register_jitable  # type: ignore[untyped-decorator]
-def _new_piece(pieces: Any, place: int, minute: int) -> Any:
-    piece = pieces[place]
+@shared
+def _clear(piece: Any, minute: int) -> None:
     piece[:] = 0
     piece[MINUTE] = minute
     piece[BUCKET] = -1
-    return piece
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _spend(state: Any, elapsed_ms: int, pieces: Any) -> int:
     """Give the time since the last event to the phase it was spent in, minute by minute where it was watched."""
     phase = state.phase
@@ -155,7 +154,7 @@ def _spend(state: Any, elapsed_ms: int, pieces: Any) -> int:
     return 0
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _watch(state: Any, elapsed_ms: int, pieces: Any) -> int:
     """Playing or stalled time, split at the minutes that it spans. Whole media ms and bits are cumulative differences,
     so that splitting loses nothing to rounding."""
@@ -167,7 +166,8 @@ def _watch(state: Any, elapsed_ms: int, pieces: Any) -> int:
         minute = (state.last_ms + done) // MINUTE_MS
         length = min(elapsed_ms, (minute + 1) * MINUTE_MS - state.last_ms) - done
         done += length
-        piece = _new_piece(pieces, made, minute)
+        piece = pieces[made]
+        _clear(piece, minute)
         piece[_WATCHED_MS] = length
         if state.phase == PLAYING:
             media = int(math.floor(done * state.rate + 0.5)) - media_done
@@ -188,7 +188,7 @@ def _watch(state: Any, elapsed_ms: int, pieces: Any) -> int:
     return made
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _count(state: Any, event: Any, own: Any) -> None:
     """Counters that any event may bring. What no player can mean is counted as absurd, and nothing else."""
     state.event_count += 1
@@ -231,7 +231,7 @@ def _count(state: Any, event: Any, own: Any) -> None:
             state.absurd_value_count += 1
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _move(state: Any, event: Any, own: Any) -> None:
     """The walk through the phases."""
     kind = event.kind
@@ -278,20 +278,20 @@ def _move(state: Any, event: Any, own: Any) -> None:
         state.phase = ENDED
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _start(state: Any) -> None:
     state.is_started = True
     state.phase = PLAYING
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _join(state: Any) -> None:
     """A session whose beginning is unknown is playing when a sign of playback comes."""
     if state.phase == IDLE:
         _start(state)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _play(state: Any, event: Any, own: Any) -> None:
     if state.play_ms == ABSENT:
         state.play_ms = event.at_ms
@@ -306,7 +306,7 @@ def _play(state: Any, event: Any, own: Any) -> None:
         state.phase = state.phase_before
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _first_frame(state: Any, event: Any, own: Any) -> None:
     if state.first_frame_ms == ABSENT:
         state.first_frame_ms = event.at_ms
@@ -319,7 +319,7 @@ def _first_frame(state: Any, event: Any, own: Any) -> None:
     _start(state)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _pause(state: Any) -> None:
     """A pause ends a stall: time in it is paused time, and waiting after it is a new stall."""
     if state.phase in (PLAYING, STALLED, SEEKING):
@@ -332,7 +332,7 @@ def _pause(state: Any) -> None:
     state.pause_count += 1
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _resume(state: Any) -> None:
     if state.phase == PAUSED:
         state.phase = state.phase_before
@@ -340,7 +340,7 @@ def _resume(state: Any) -> None:
         _join(state)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _stall_start(state: Any, own: Any) -> None:
     _join(state)
     if state.phase == AD:
@@ -353,7 +353,7 @@ def _stall_start(state: Any, own: Any) -> None:
         own[_STALLS] = 1
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _stall_end(state: Any) -> None:
     _join(state)
     if state.phase in (STALLED, SEEKING):
@@ -362,7 +362,7 @@ def _stall_end(state: Any) -> None:
         state.phase = AD
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def _error(state: Any, event: Any, own: Any) -> None:
     if not event.fatal or state.phase == ENDED:
         return
@@ -377,7 +377,7 @@ def _error(state: Any, event: Any, own: Any) -> None:
     state.phase = ENDED
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@shared
 def startup_bucket(startup_ms: int) -> int:
     """Place of a startup time in the histogram (`schemas.quality.STARTUP_BUCKETS`)."""
     if startup_ms < 1:

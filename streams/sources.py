@@ -22,8 +22,20 @@ from schemas.registry import CMCD, CMCD_STREAM_STATE, PLAYBACK, STREAM_STATE
 from schemas.session_state import Fact
 from schemas.topic import EventTopic, Topic
 from streams.live.columns import Prepared, events_of_columns, prepare_playback
-from streams.live.events import ARRIVED, COUNTED, LATE, REJECTED, RELEASED, REPEATED, EventList, bucket_of
+from streams.live.events import (
+    ARRIVED,
+    BUCKETS,
+    COUNTED,
+    LATE,
+    REJECTED,
+    RELEASED,
+    REPEATED,
+    EventList,
+    bucket_of,
+    partition_of,
+)
 from streams.live.names import Names
+from streams.live.place import Place
 
 Streams = list[dict[str, LiveStream]]
 """By bucket: session → the stream of reports that tells it."""
@@ -34,7 +46,6 @@ class Record(Protocol):
 
     def offset(self) -> int | None: ...
     def timestamp(self) -> tuple[int, int]: ...
-    def key(self) -> bytes | None: ...
     def value(self) -> bytes | None: ...
 
 
@@ -58,8 +69,8 @@ class Source:
     state: Topic
     prepare: Callable[[Sequence[Any]], Any]
     """Of consecutive records of a partition."""
-    reader: Callable[[Names, Streams, npt.NDArray[np.int64]], Reader]
-    """Of the partition's names, the streams of reports by bucket, and the offset up to which each bucket holds all."""
+    reader: Callable[[Place, Names, Streams, npt.NDArray[np.int64]], Reader]
+    """Of the partition, its names, the streams of reports by bucket, and the offset up to which each bucket holds all."""
 
     @property
     def app_id(self) -> str:
@@ -70,11 +81,12 @@ class Source:
 class PlaybackReader:
     """Events in, an event each out, at once."""
 
-    def __init__(self, names: Names, streams: Streams, through: npt.NDArray[np.int64]) -> None:
+    def __init__(self, place: Place, names: Names, streams: Streams, through: npt.NDArray[np.int64]) -> None:
+        self._place = place
         self._names = names
 
     def events(self, prepared: Prepared) -> npt.NDArray[Any]:
-        return events_of_columns(prepared, self._names)
+        return events_of_columns(prepared, self._names, self._place)
 
     def forget(self, bucket: int, before_ms: int) -> bool:
         return False
@@ -83,7 +95,8 @@ class PlaybackReader:
 class CmcdReader:
     """Reports in, facts out in the order of the reports' numbers."""
 
-    def __init__(self, names: Names, streams: Streams, through: npt.NDArray[np.int64]) -> None:
+    def __init__(self, place: Place, names: Names, streams: Streams, through: npt.NDArray[np.int64]) -> None:
+        self._place = place
         self._names = names
         self._streams = streams
         self._through = through
@@ -112,11 +125,11 @@ class CmcdReader:
         return bool(over)
 
     def _read(self, out: EventList, record: Record, offset: int, stamp_ms: int) -> None:
-        raw, record_key = record.value(), record.key() or b""
+        raw = record.value()
         try:
             event = CMCD.decode(raw)
         except ContractError:
-            out.tell(REJECTED, offset, bucket_of(record_key), stamp_ms)
+            out.tell(REJECTED, offset, offset % BUCKETS, stamp_ms)
             return
         key = event.key.encode()
         bucket = bucket_of(key)
@@ -129,7 +142,7 @@ class CmcdReader:
         if stream is None:
             stream = streams[report.session_id] = LiveStream.begin(report)
         stream.last_received_ms = max(stream.last_received_ms, stamp_ms)
-        is_misplaced = record_key != key
+        is_misplaced = partition_of(key, self._place.partitions) != self._place.partition
         if not stream.tells(report):  # another target of the page
             self._arrive(out, offset, bucket, report, 0, is_misplaced)
             out.tell(COUNTED, offset, bucket, stamp_ms, at_ms=report.at_ms)

@@ -6,16 +6,16 @@ reports, translated) come one by one. Both give the same records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, uint64
+from numba import uint32, uint64
 
+from infra.compiled import compiled
 from schemas.quality import DIMENSIONS
-from schemas.session_state import ABSENT, EVENT_FIELDS, EventNumbers, Fact
-from streams.live.hashing import hash_text
+from schemas.session_state import EVENT_FIELDS, EventNumbers, Fact
+from streams.live.hashing import PADDING, hash_text
 from streams.live.names import Names
 
 BUCKETS: Final = 64
@@ -54,22 +54,56 @@ LIVE_EVENT = np.dtype(
     ]
 )
 
-_KEY, _GROUP_1, _GROUP_2, _EVENT_ID = 1, 2, 3, 4
-_DERIVED_1, _DERIVED_2 = 5, 6
+KEY, GROUP_1, GROUP_2, EVENT_ID, DERIVED_1, DERIVED_2 = 1, 2, 3, 4, 5, 6
 """Seeds: so that hashes of different things are independent."""
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _bucket(data: Any, start: int, size: int) -> int:
-    return hash_text(data, start, size, _KEY) % uint64(BUCKETS)  # type: ignore[no-any-return]
+@compiled
+def bucket_at(data: Any, start: int, size: int) -> int:
+    """The bucket of the viewer whose key lies there, within its partition."""
+    return hash_text(data, start, size, KEY) % uint64(BUCKETS)  # type: ignore[no-any-return]
 
 
 def bucket_of(key: bytes) -> int:
     """The bucket of a viewer within its partition."""
-    return int(_bucket(_bytes(key), 0, len(key)))
+    return int(bucket_at(_bytes(key), 0, len(key)))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
+def partition_at(data: Any, start: int, size: int, partitions: int) -> int:
+    """The partition that Java's producer gives to the key that lies there: murmur2, as Kafka has it, without the sign.
+
+    librdkafka's own default is another one (`partitioner=murmur2_random` makes it the same): such a key is misplaced.
+    """
+    h = uint32(0x9747B28C) ^ uint32(size)
+    words = size // 4
+    for i in range(words):
+        at = start + 4 * i
+        k = uint32(data[at]) | uint32(data[at + 1]) << 8 | uint32(data[at + 2]) << 16 | uint32(data[at + 3]) << 24
+        k = uint32(k * uint32(0x5BD1E995))
+        k ^= k >> 24
+        k = uint32(k * uint32(0x5BD1E995))
+        h = uint32(h * uint32(0x5BD1E995)) ^ k
+    rest = size - 4 * words
+    at = start + 4 * words
+    if rest == 3:
+        h ^= uint32(data[at + 2]) << 16
+    if rest >= 2:
+        h ^= uint32(data[at + 1]) << 8
+    if rest >= 1:
+        h = uint32((h ^ uint32(data[at])) * uint32(0x5BD1E995))
+    h ^= h >> 13
+    h = uint32(h * uint32(0x5BD1E995))
+    h ^= h >> 15
+    return (h & uint32(0x7FFFFFFF)) % uint32(partitions)  # type: ignore[no-any-return]
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition that a key belongs to."""
+    return int(partition_at(_bytes(key), 0, len(key), partitions))
+
+
+@compiled
 def _hash(data: Any, start: int, size: int, seed: int) -> Any:
     return hash_text(data, start, size, seed)
 
@@ -81,24 +115,25 @@ def digest_of(text: str, seed: int) -> int:
 
 
 def _bytes(raw: bytes) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(raw or b"\0", np.uint8)
+    return np.frombuffer(raw + PADDING, np.uint8)
 
 
 def group_hashes(session_id: str | None, user_id: str | None, device: str | None, content: str | None) -> Any:
     """128 bits of hash of the group that an event belongs to: its session's id, else user, device and title."""
     if session_id:
-        return digest_of(session_id, _GROUP_1), digest_of(session_id, _GROUP_2)
+        return digest_of(session_id, GROUP_1), digest_of(session_id, GROUP_2)
     out = []
-    for seed in (_DERIVED_1, _DERIVED_2):
+    for seed in (DERIVED_1, DERIVED_2):
         h = 0
         for text in (user_id, device, content):
-            h = int(_chain(np.uint64(h), np.uint64(0 if text is None else digest_of(text, seed))))
+            h = int(chain(np.uint64(h), np.uint64(0 if text is None else digest_of(text, seed))))
         out.append(h)
     return tuple(out)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _chain(h: Any, digest: Any) -> Any:
+@compiled
+def chain(h: Any, digest: Any) -> Any:
+    """Hash of a sequence, one digest after the other."""
     return (h ^ digest) * uint64(0x9E3779B185EBCA87) + uint64(1)
 
 
@@ -116,7 +151,7 @@ class EventList:
         self._rows.append(
             (
                 *(getattr(numbers, name) for name in EventNumbers.__struct_fields__),
-                offset, fate, bucket, not fact.session_id, is_misplaced, *group, digest_of(fact.event_id, _EVENT_ID),
+                offset, fate, bucket, not fact.session_id, is_misplaced, *group, digest_of(fact.event_id, EVENT_ID),
                 tuple(self._names.code(getattr(fact, name)) for name in DIMENSIONS),
             )
         )  # fmt: skip
@@ -134,14 +169,3 @@ class EventList:
     def array(self) -> npt.NDArray[Any]:
         """All of them, in order."""
         return np.array(self._rows, LIVE_EVENT) if self._rows else np.empty(0, LIVE_EVENT)
-
-
-def events_of(facts: Iterable[tuple[int, bytes, Fact]], names: Names) -> npt.NDArray[Any]:
-    """Offset, key of the record and fact of each: events that count for themselves."""
-    events = EventList(names)
-    for offset, key, fact in facts:
-        events.fold(fact, offset, bucket_of(key), fate=EVENT)
-    return events.array()
-
-
-__all__ = ["ABSENT", "LIVE_EVENT", "EventList", "bucket_of", "events_of"]

@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from infra.compiled import compiled
 from schemas.quality import MINUTE_MS, PARTS
 from schemas.session import FIRST_PART, MINUTE, advance, begin, belongs
 from streams.live import minutes, sessions
@@ -30,7 +30,7 @@ COUNTS = {
     "late": "events whose minute was frozen",
     "duplicates": "events that a client sent again",
     "rejected": "records that broke their contract; the sink dead-letters them",
-    "misplaced": "records (among the applied) whose Kafka key is not the event's key",
+    "misplaced": "records (among the applied) in another partition than their key belongs to",
     "held": "reports that wait for an earlier one: applied, and none of the other four yet",
 }
 """Count → what it counts, in the order of the places above."""
@@ -71,7 +71,7 @@ class Live(NamedTuple):
     pieces: npt.NDArray[np.int64]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def fold_events(live: Live, events: Any, first: int, timeout_ms: int, freeze_after_ms: int) -> int:
     """Fold events from place `first` on; returns where room ran out (make some, and go on there), or their number."""
     state = live.scalars
@@ -92,7 +92,7 @@ def fold_events(live: Live, events: Any, first: int, timeout_ms: int, freeze_aft
     return len(events)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _advance_clock(live: Live, clock_ms: int, freeze_after_ms: int) -> None:
     """Minutes that the clock has passed are frozen. Record by record, so that what is late does not depend on how
     records came in batches."""
@@ -104,7 +104,7 @@ def _advance_clock(live: Live, clock_ms: int, freeze_after_ms: int) -> None:
         minutes.freeze(live.minutes, before, until)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _take(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> None:
     counts, one = live.counts, 1 if is_counted else 0
     fate = event.fate
@@ -136,7 +136,7 @@ def _take(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> None:
         counts[COUNTED_EVENTS] += one
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _fold(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> bool:
     """Whether the event was folded: not one that its session has seen."""
     row = sessions.find(live.sessions, event.group_1, event.group_2)
@@ -169,7 +169,7 @@ def _fold(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> bool:
     return True
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _open(live: Live, row: int, event: Any) -> None:
     """Begin a new session in a row."""
     session = live.sessions.rows[row]
@@ -181,7 +181,7 @@ def _open(live: Live, row: int, event: Any) -> None:
     begin(session, event)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _holds(live: Live, minute: int, offset: int) -> bool:
     """Whether the stored record of a minute holds what the event at `offset` added to it."""
     for k in range(len(live.minute_through)):

@@ -9,8 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, uint64
+from numba import uint64
 
+from infra.compiled import compiled, inlined
+from schemas.columnar.compiled import load
+
+PADDING = bytes(8)
 EMPTY: Final = -1
 DELETED: Final = -2
 
@@ -20,7 +24,7 @@ _MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
 _MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def mix(h: Any) -> Any:
     """Spread the bits of a 64-bit number (the finaliser of MurmurHash3)."""
     h ^= h >> uint64(33)
@@ -30,25 +34,23 @@ def mix(h: Any) -> Any:
     return h ^ (h >> uint64(33))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def hash_text(data: npt.NDArray[np.uint8], start: int, size: int, seed: int) -> Any:
-    """64-bit hash of `size` bytes from `start`. It is part of the stored state: it must not change."""
+    """64-bit hash of `size` bytes from `start`. It is part of the stored state: it must not change.
+
+    `data` goes on for eight bytes after the text at least (PADDING), since it is read in words.
+    """
     h = uint64(seed) ^ (uint64(size) * _MULTIPLIER_1)
-    at = start
     end = start + size
+    at = start
     while at + 8 <= end:
-        word = uint64(0)
-        for k in range(8):
-            word |= uint64(data[at + k]) << uint64(8 * k)
-        h = mix(h ^ (word * _MULTIPLIER_2))
+        h = mix(h ^ (load(data, at) * _MULTIPLIER_2))
         at += 8
-    word = uint64(0)
-    shift = 0
-    while at < end:
-        word |= uint64(data[at]) << uint64(shift)
-        shift += 8
-        at += 1
-    return mix(h ^ (word * _MULTIPLIER_2))
+    left = end - at
+    if left > 0:
+        word = load(data, at) & (~uint64(0) >> uint64(64 - 8 * left))
+        h = mix(h ^ (word * _MULTIPLIER_2))
+    return mix(h)
 
 
 def empty_index(rows: int) -> npt.NDArray[np.int32]:
@@ -56,7 +58,7 @@ def empty_index(rows: int) -> npt.NDArray[np.int32]:
     return np.full(1 << max(4, (2 * rows - 1).bit_length()), EMPTY, np.int32)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def fill_index(index: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint64], rows: npt.NDArray[np.int32]) -> None:
     """Enter rows with their hashes into an empty index."""
     mask = uint64(len(index) - 1)

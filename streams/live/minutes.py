@@ -13,12 +13,14 @@ from urllib.parse import quote
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from numba import njit, uint64
+from numba import uint64
 
+from infra.compiled import compiled, inlined
 from schemas.quality import DIMENSIONS, MINUTE_MS, PARTS, ROLLUPS, STARTUP_BUCKETS
 from schemas.session import BUCKET, FIRST_PART, MINUTE
 from streams.live.hashing import EMPTY, empty_index, fill_index, mix
 from streams.live.names import Names
+from streams.live.place import Place
 
 FIRST_ROWS = 1024
 _NAMES = tuple(ROLLUPS)
@@ -37,13 +39,6 @@ ROW = np.dtype(
         ("startups", "i4", (STARTUP_BUCKETS,)),
     ]
 )
-
-
-class Place(NamedTuple):
-    """The source partition that values stand for."""
-
-    topic: str
-    partition: int
 
 
 class Table(NamedTuple):
@@ -70,7 +65,7 @@ class Minutes:
         """Take over stored rows; publish them again, in case that a worker before us did not."""
         rows = rows.copy()
         rows["is_unpublished"], rows["is_unsaved"] = True, False
-        rows["hash"] = _hashes(rows)
+        _set_hashes(rows)
         self._set(np.concatenate([self.rows(), rows]))
 
     def drop(self, gone: npt.NDArray[np.bool_]) -> None:
@@ -82,7 +77,7 @@ class Minutes:
         """Old code of a name → new code."""
         rows = self.rows().copy()
         rows["names"] = new[rows["names"]]
-        rows["hash"] = _hashes(rows)
+        _set_hashes(rows)
         self._set(rows)
 
     def grow(self) -> None:
@@ -118,7 +113,8 @@ class Minutes:
         startups = row["startups"]
         record: dict[str, Any] = {
             "rollup": rollup,
-            **self.place._asdict(),
+            "topic": self.place.topic,
+            "partition": self.place.partition,
             "minute": minute * MINUTE_MS // 1000,
             **dict(zip(DIMENSIONS, values, strict=True)),
             **dict(zip(PARTS, row["parts"].tolist(), strict=True)),
@@ -137,13 +133,13 @@ def _room_for(rows: int) -> Table:
 ROLLUP_COUNT: Final = len(ROLLUPS)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def has_room(table: Table, pieces: int) -> bool:
     """Whether so many pieces fit, whatever rows they need."""
     return len(table.rows) - table.used[0] >= pieces * ROLLUP_COUNT
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def add_piece(table: Table, piece: Any, names: Any) -> None:
     """Add a piece (`schemas.session.advance`) to its row of every rollup. There must be room."""
     mask = uint64(len(table.index) - 1)
@@ -176,7 +172,7 @@ def add_piece(table: Table, piece: Any, names: Any) -> None:
         row.is_unsaved = True
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def _hash(rollup: int, minute: int, names: Any) -> Any:
     h = mix(uint64(minute) * uint64(ROLLUP_COUNT) + uint64(rollup) + uint64(1))
     for k in range(len(names)):
@@ -185,7 +181,7 @@ def _hash(rollup: int, minute: int, names: Any) -> Any:
     return h
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def _same(rollup: int, mine: Any, names: Any) -> bool:
     for k in range(len(names)):
         if _MASKS[rollup, k] and mine[k] != names[k]:
@@ -193,7 +189,7 @@ def _same(rollup: int, mine: Any, names: Any) -> bool:
     return True
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _clear(row: Any, rollup: int, minute: int, names: Any, h: Any) -> None:
     row.minute, row.hash, row.rollup = minute, h, rollup
     for k in range(len(names)):
@@ -204,15 +200,13 @@ def _clear(row: Any, rollup: int, minute: int, names: Any, h: Any) -> None:
         row.startups[k] = 0
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _hashes(rows: Any) -> Any:
-    out = np.empty(len(rows), np.uint64)
+@compiled
+def _set_hashes(rows: Any) -> None:
     for k in range(len(rows)):
-        out[k] = _hash(rows[k].rollup, rows[k].minute, rows[k].names)
-    return out
+        rows[k].hash = _hash(rows[k].rollup, rows[k].minute, rows[k].names)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def freeze(table: Table, before: int, until: int) -> None:
     """Minutes from `before` on, ahead of `until`, are frozen now: publish them once more, as final."""
     for k in range(table.used[0]):

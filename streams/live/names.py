@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, uint64
+from numba import uint64
 
-from streams.live.hashing import EMPTY, empty_index, fill_index, hash_text
+from infra.compiled import compiled
+from streams.live.hashing import EMPTY, PADDING, empty_index, fill_index, hash_text
 
 FIRST_CODES = 1024
 FIRST_BYTES = 32_768
@@ -52,7 +53,7 @@ class Names:
             return 0
         raw = text.encode()
         out = np.zeros(1, np.int32)
-        data = np.frombuffer(raw or b"\0", np.uint8)
+        data = np.frombuffer(raw + PADDING, np.uint8)
         self.codes(data, np.zeros(1, np.int64), np.array([len(raw)], np.int32), out)
         return int(out[0])
 
@@ -92,7 +93,7 @@ def _room_for(codes: int, size: int) -> Arrays:
     )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _codes(names: Arrays, data: Any, starts: Any, sizes: Any, out: Any, first: int) -> int:
     """Codes from place `first` on; returns where room ran out, or the length."""
     mask = uint64(len(names.index) - 1)
@@ -121,7 +122,8 @@ def _codes(names: Arrays, data: Any, starts: Any, sizes: Any, out: Any, first: i
             found, heap_used = names.used[0], names.used[1]
             if found >= len(names.hashes) or heap_used + size > len(names.heap):
                 return i
-            names.heap[heap_used : heap_used + size] = data[start : start + size]
+            for k in range(size):
+                names.heap[heap_used + k] = data[start + k]
             names.hashes[found], names.starts[found], names.sizes[found] = h, heap_used, size
             names.used[0], names.used[1] = found + 1, heap_used + size
             names.index[at] = found

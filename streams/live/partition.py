@@ -27,8 +27,9 @@ from schemas.session import PIECE_WIDTH, pieces_of_an_event
 from schemas.session_state import PLAYING, STALLED
 from streams.live import fold, records
 from streams.live.events import BUCKETS
-from streams.live.minutes import Minutes, Place
+from streams.live.minutes import Minutes
 from streams.live.names import FIRST_CODES, Names
+from streams.live.place import Place
 from streams.live.sessions import Sessions, empty_session
 from streams.sources import PLAYBACK_SOURCE, Source
 
@@ -83,7 +84,8 @@ class LivePartition:
         self._rules = rules
         self.names = Names()
         self.sessions = Sessions()
-        self.minutes = Minutes(Place(source.topic.name, number))
+        place = Place(source.topic.name, number, partitions)
+        self.minutes = Minutes(place)
         self.counts = fold.no_counts()
         self.sums = fold.no_sums()
         self._scalars = np.zeros(4, np.int64)
@@ -98,7 +100,7 @@ class LivePartition:
         self._streams: list[dict[str, Any]] = [{} for _ in range(BUCKETS)]
         self.next: int | None = None
         self._load(stored)
-        self._reader = source.reader(self.names, self._streams, self._buckets.through)
+        self._reader = source.reader(place, self.names, self._streams, self._buckets.through)
 
     @property
     def clock_ms(self) -> int:

@@ -6,8 +6,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, uint64
+from numba import uint64
 
+from infra.compiled import compiled, inlined
 from schemas.quality import DIMENSIONS
 from schemas.session_state import SESSION_FIELDS, Numbers
 from streams.live.hashing import DELETED, EMPTY, empty_index, fill_index, mix
@@ -100,14 +101,14 @@ def _room_for(rows: int) -> Table:
     )
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def has_room(table: Table) -> bool:
     """Whether one more session fits, with an index that is not too full."""
     rows = len(table.rows)
     return table.used[0] > 0 and rows - table.used[0] + table.used[1] < len(table.index) * 3 // 4
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def find(table: Table, group_1: Any, group_2: Any) -> int:
     """Row of the group's session, or -1."""
     mask = uint64(len(table.index) - 1)
@@ -120,7 +121,7 @@ def find(table: Table, group_1: Any, group_2: Any) -> int:
     return -1
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def insert(table: Table, group_1: Any, group_2: Any, bucket: int) -> int:
     """A row for a group that has none; the caller sets its fields. There must be room."""
     table.used[0] -= 1
@@ -138,14 +139,14 @@ def insert(table: Table, group_1: Any, group_2: Any, bucket: int) -> int:
     return row  # type: ignore[no-any-return]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def insert_all(table: Table, sessions: Any, bucket: int) -> None:
     for k in range(len(sessions)):
         row = insert(table, sessions[k].group_1, sessions[k].group_2, bucket)
         table.rows[row] = sessions[k]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _drop_all(table: Table, rows: Any) -> None:
     mask = uint64(len(table.index) - 1)
     for row in rows:
@@ -164,7 +165,7 @@ def empty_session() -> npt.NDArray[Any]:
     return _EMPTY_SESSION.copy()
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def is_repeat(session: Any, digest: Any) -> bool:
     """Whether the session has just seen this event id; remembers it if not. 0 stands for no id."""
     digest = mix(digest) | uint64(1)

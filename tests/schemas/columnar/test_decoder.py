@@ -180,7 +180,9 @@ def records(draw: st.DrawFn) -> tuple[EventTopic, bytes]:
     event = draw(st.sampled_from([smallest, typical, fullest]))(topic, kind)
     if draw(st.booleans()):
         event["eventId"] = draw(st.text(max_size=4))
-    names = st.sampled_from([*definition(topic, kind)["properties"], "more", "extra", "eventType"]) | st.text(max_size=20)
+    names = st.sampled_from([*definition(topic, kind)["properties"], "more", "extra", "eventType"]) | st.text(
+        max_size=20
+    )
     fields = [(name, value) for name, value in event.items() if draw(st.integers(0, 19))]
     own = st.sampled_from(list(event.values()))
     fields += draw(st.lists(st.tuples(names, JSON | own), max_size=5))
@@ -206,7 +208,9 @@ BYTES = st.sampled_from([bytes([byte]) for byte in b'{}[]":,\\ntfe0.-+ \n\x00\x1
 
 
 @settings(max_examples=600, deadline=None)
-@given(records(), st.lists(st.tuples(st.integers(0, 2000), BYTES | st.binary(max_size=3), st.integers(0, 2)), max_size=3))
+@given(
+    records(), st.lists(st.tuples(st.integers(0, 2000), BYTES | st.binary(max_size=3), st.integers(0, 2)), max_size=3)
+)
 def test_mutated_records(made: tuple[EventTopic, bytes], changes: list[tuple[int, bytes, int]]) -> None:
     topic, raw = made
     for place, put, gone in changes:
@@ -224,7 +228,9 @@ def test_every_prefix_and_every_lost_or_doubled_byte() -> None:
 
 
 def test_names_that_differ_late_or_little() -> None:
-    names = [one for name in definition(CMCD, "cmcd_event")["properties"] for one in (name, name[:-1], name + "s", name[1:])]
+    names = [
+        one for name in definition(CMCD, "cmcd_event")["properties"] for one in (name, name[:-1], name + "s", name[1:])
+    ]
     event = smallest(CMCD, "cmcd_event") | {"eventId": "e1"}
     values = [compact({**event, name: value}) for name in names for value in ("x", 1, True)]
     assert_same(CMCD, values, [RECEIVED_MS] * len(values))
