@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
+_njit: Any = numba.njit
+# Without numba's run-time for objects a function cannot allocate, and a view of an array costs nothing.
+_LEAN: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("infra/compiled.py", "schemas/**/*.py", "streams/live/*.py")
@@ -41,25 +44,29 @@ def _keep_in(folder: Path) -> None:
     others = sorted((other for other in FOLDER.iterdir() if other != folder), key=lambda other: other.stat().st_mtime)
     for old in others[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-    numba.config.CACHE_DIR = str(folder)
+    settings: Any = numba.config
+    settings.CACHE_DIR = str(folder)
 
 
 _keep_in(_folder())
 
 
 def compiled(function: F) -> F:
-    """Compile at the first call, keep the result on the disk, run without the interpreter's lock."""
-    fast: F = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    """Compile at the first call, keep the result on the disk, run without the interpreter's lock.
+
+    A compiled function allocates nothing: it works on the arrays that it is given.
+    """
+    fast: F = _njit(cache=True, nogil=True, **_LEAN)(function)
     return fast
 
 
 def inlined(function: F) -> F:
     """Compile into every compiled function that calls it."""
-    fast: F = numba.njit(inline="always", error_model="numpy", _nrt=False)(function)
+    fast: F = _njit(inline="always", **_LEAN)(function)
     return fast
 
 
 def shared(function: F) -> F:
     """Python where Python calls it, compiled where a compiled function does: one source for both."""
-    both: F = numba.extending.register_jitable(_nrt=False)(function)
+    both: F = numba.extending.register_jitable(**_LEAN)(function)
     return both

@@ -138,7 +138,7 @@ def _spend(state: Any, elapsed_ms: int, pieces: Any) -> int:
     if phase in (PLAYING, STALLED):
         if state.is_background:
             state.background_ms += elapsed_ms
-        return _watch(state, elapsed_ms, pieces)  # type: ignore[no-any-return]
+        return _watch(state, elapsed_ms, pieces)
     if phase == STARTING:
         state.starting_ms += elapsed_ms
     elif phase == SEEKING:
@@ -416,7 +416,8 @@ def fold(state: SessionState, fact: Fact, timeout_ms: int) -> list[MinuteParts]:
 def _minute(piece: list[int], dimensions: tuple[str | None, ...]) -> MinuteParts:
     parts = {part: amount for part, amount in zip(PARTS, piece[FIRST_PART:], strict=True) if amount}
     bucket = None if piece[BUCKET] < 0 else piece[BUCKET]
-    return MinuteParts(piece[MINUTE] * MINUTE_MS, *dimensions, parts=parts, startup_bucket=bucket)  # type: ignore[misc]
+    known = dict(zip(DIMENSIONS, dimensions, strict=True))
+    return MinuteParts(piece[MINUTE] * MINUTE_MS, **known, parts=parts, startup_bucket=bucket)
 
 
 def end_reason(state: Numbers, now_ms: int, timeout_ms: int) -> str:

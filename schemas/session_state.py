@@ -99,13 +99,13 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
     def numbers(self) -> EventNumbers:
         """What the fold sees of it."""
         return EventNumbers(
-            self.at_ms,
-            self.received_ms,
-            self.rank,
-            *(ABSENT if (value := getattr(self, name)) is None else value for name in _OPTIONAL),
-            math.nan if self.playback_rate is None else self.playback_rate,
-            bool(self.fatal),
-            self.error_category == "business",
+            at_ms=self.at_ms,
+            received_ms=self.received_ms,
+            kind=self.rank,
+            playback_rate=math.nan if self.playback_rate is None else self.playback_rate,
+            fatal=bool(self.fatal),
+            is_business=self.error_category == "business",
+            **{name: value for name in _OPTIONAL if (value := getattr(self, name)) is not None},
         )
 
 

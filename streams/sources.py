@@ -70,7 +70,7 @@ class Source:
     prepare: Callable[[Sequence[Any]], Any]
     """Of consecutive records of a partition."""
     reader: Callable[[Place, Names, Streams, npt.NDArray[np.int64]], Reader]
-    """Of the partition, its names, the streams of reports by bucket, and the offset up to which each bucket holds all."""
+    """Of the partition, its names, the streams of reports by bucket, and up to which offset each bucket holds all."""
 
     @property
     def app_id(self) -> str:
@@ -144,21 +144,18 @@ class CmcdReader:
         stream.last_received_ms = max(stream.last_received_ms, stamp_ms)
         is_misplaced = partition_of(key, self._place.partitions) != self._place.partition
         if not stream.tells(report):  # another target of the page
-            self._arrive(out, offset, bucket, report, 0, is_misplaced)
+            out.tell(ARRIVED, offset, bucket, stamp_ms, seq=0, is_misplaced=is_misplaced)
             out.tell(COUNTED, offset, bucket, stamp_ms, at_ms=report.at_ms)
             return
         if (fate := stream.fate(report)) != "new":
-            self._arrive(out, offset, bucket, report, 0, is_misplaced)
+            out.tell(ARRIVED, offset, bucket, stamp_ms, seq=0, is_misplaced=is_misplaced)
             told = REPEATED if fate == "repeated" else LATE
             out.tell(told, offset, bucket, stamp_ms, at_ms=report.at_ms, session_id=report.session_id)
             return
         taken = stream.take(report)
-        self._arrive(out, offset, bucket, report, 1 - len(taken), is_misplaced)
+        out.tell(ARRIVED, offset, bucket, stamp_ms, seq=1 - len(taken), is_misplaced=is_misplaced)
         self._take(out, offset, bucket, stamp_ms, taken)
         self._wait(bucket, report.session_id, stream)
-
-    def _arrive(self, out: EventList, offset: int, bucket: int, report: Report, held: int, is_misplaced: bool) -> None:
-        out.tell(ARRIVED, offset, bucket, report.received_ms, seq=held, is_misplaced=is_misplaced)
 
     def _release(self, out: EventList, offset: int, clock_ms: int) -> None:
         """Records that have waited long enough, as of the received clock."""

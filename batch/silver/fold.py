@@ -17,8 +17,8 @@ from schemas.derive import arrow_schema
 from schemas.fact import FACT_COLUMNS, facts_of
 from schemas.quality import MinuteParts
 from schemas.session import sessionize
-from schemas.session_state import Fact, SessionState
 from schemas.session_row import session_row
+from schemas.session_state import Fact, SessionState
 from schemas.tables.sessions import SESSIONS
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""One source partition, live: sessions and minutes as numpy tables, folded by compiled code, kept as records of state."""
+"""One source partition, live: sessions and minutes as numpy tables, folded by compiled code, kept as state."""

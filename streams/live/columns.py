@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.compiled import compiled
-from schemas.columnar.columns import Columns
+from schemas.columnar.columns import Columns, Text
 from schemas.columnar.decoder import ColumnDecoder
 from schemas.quality import DIMENSIONS
 from schemas.registry import PLAYBACK
@@ -47,6 +47,17 @@ class Prepared(NamedTuple):
     columns: Columns
     offsets: npt.NDArray[np.int64]
     received_ms: npt.NDArray[np.int64]
+
+
+class Texts(NamedTuple):
+    """Where the texts lie that say whose event it is."""
+
+    key: Text
+    event_id: Text
+    session_id: Text
+    user_id: Text
+    device_type: Text
+    content_id: Text
 
 
 @cache
@@ -92,17 +103,15 @@ def events_of_columns(prepared: Prepared, names: Names, place: Place) -> npt.NDA
     for at, name in enumerate(DIMENSIONS):
         names.codes(columns.data, *columns.text(name), codes)
         events["names"][:, at] = codes
-    texts = (columns.key, *(columns.text(name) for name in ("event_id", "session_id", "user_id", "device_type")))
-    _identify(events, columns.data, *texts, columns.text("content_id"), place.partition, place.partitions)
+    texts = Texts(columns.key, *(columns.text(name) for name in Texts._fields[1:]))
+    _identify(events, columns.data, texts, place.partition, place.partitions)
     return events
 
 
 @compiled
-def _identify(
-    events: Any, data: Any, key: Any, event_id: Any, session: Any, user: Any, device: Any, content: Any,
-    partition: int, partitions: int,
-) -> None:  # fmt: skip
+def _identify(events: Any, data: Any, texts: Texts, partition: int, partitions: int) -> None:
     """Bucket, group and digest of every event."""
+    key, event_id, session = texts.key, texts.event_id, texts.session_id
     for i in range(len(events)):
         event = events[i]
         if event.kind < 0:
@@ -118,14 +127,14 @@ def _identify(
             event.group_2 = hash_text(data, session.start[i], session.size[i], GROUP_2)
         else:
             event.is_derived = True
-            event.group_1 = _derived(data, user, device, content, i, DERIVED_1)
-            event.group_2 = _derived(data, user, device, content, i, DERIVED_2)
+            event.group_1 = _derived(data, texts, i, DERIVED_1)
+            event.group_2 = _derived(data, texts, i, DERIVED_2)
 
 
 @compiled
-def _derived(data: Any, user: Any, device: Any, content: Any, i: int, seed: int) -> Any:
+def _derived(data: Any, texts: Texts, i: int, seed: int) -> Any:
     h = np.uint64(0)
-    for text in (user, device, content):
+    for text in (texts.user_id, texts.device_type, texts.content_id):
         digest = np.uint64(0)
         if text.size[i] >= 0:
             digest = hash_text(data, text.start[i], text.size[i], seed)

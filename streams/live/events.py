@@ -95,7 +95,7 @@ def partition_at(data: Any, start: int, size: int, partitions: int) -> int:
     h ^= h >> 13
     h = uint32(h * uint32(0x5BD1E995))
     h ^= h >> 15
-    return (h & uint32(0x7FFFFFFF)) % uint32(partitions)  # type: ignore[no-any-return]
+    return int((h & uint32(0x7FFFFFFF)) % uint32(partitions))
 
 
 def partition_of(key: bytes, partitions: int) -> int:

@@ -44,7 +44,7 @@ ROW = np.dtype(
 class Table(NamedTuple):
     """What the compiled code works on."""
 
-    index: npt.NDArray[np.int32]
+    slots: npt.NDArray[np.int32]
     rows: npt.NDArray[Any]
     used: npt.NDArray[np.int64]
     """Number of rows in use: they are the first ones."""
@@ -88,7 +88,7 @@ class Minutes:
         table = _room_for(max(room, len(rows) + len(rows) // 2))
         table.rows[: len(rows)] = rows
         table.used[0] = len(rows)
-        fill_index(table.index, rows["hash"].copy(), np.arange(len(rows), dtype=np.int32))
+        fill_index(table.slots, rows["hash"].copy(), np.arange(len(rows), dtype=np.int32))
         self.table = table
 
     def publishable(self, names: Names, frozen_before: int, position: int) -> list[tuple[bytes, bytes]]:
@@ -136,32 +136,32 @@ ROLLUP_COUNT: Final = len(ROLLUPS)
 @compiled
 def has_room(table: Table, pieces: int) -> bool:
     """Whether so many pieces fit, whatever rows they need."""
-    return len(table.rows) - table.used[0] >= pieces * ROLLUP_COUNT
+    return bool(len(table.rows) - table.used[0] >= pieces * ROLLUP_COUNT)
 
 
 @compiled
 def add_piece(table: Table, piece: Any, names: Any) -> None:
     """Add a piece (`schemas.session.advance`) to its row of every rollup. There must be room."""
-    mask = uint64(len(table.index) - 1)
+    mask = uint64(len(table.slots) - 1)
     for rollup in range(ROLLUP_COUNT):
         h = _hash(rollup, piece[MINUTE], names)
         at = h & mask
         found = -1
-        while table.index[at] != EMPTY:
-            row = table.rows[table.index[at]]
+        while table.slots[at] != EMPTY:
+            row = table.rows[table.slots[at]]
             if (
                 row.hash == h
                 and row.rollup == rollup
                 and row.minute == piece[MINUTE]
                 and _same(rollup, row.names, names)
             ):
-                found = table.index[at]
+                found = table.slots[at]
                 break
             at = (at + uint64(1)) & mask
         if found < 0:
             found = table.used[0]
             table.used[0] += 1
-            table.index[at] = found
+            table.slots[at] = found
             _clear(table.rows[found], rollup, piece[MINUTE], names, h)
         row = table.rows[found]
         for k in range(len(row.parts)):

@@ -23,7 +23,7 @@ _SEED = 0
 class Arrays(NamedTuple):
     """What the compiled code works on."""
 
-    index: npt.NDArray[np.int32]
+    slots: npt.NDArray[np.int32]
     hashes: npt.NDArray[np.uint64]
     starts: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int32]
@@ -81,7 +81,7 @@ class Names:
             getattr(new, name)[:codes] = getattr(old, name)[:codes]
         new.heap[:bytes_used] = old.heap[:bytes_used]
         new.used[:] = old.used
-        fill_index(new.index, new.hashes[1:codes], np.arange(1, codes, dtype=np.int32))
+        fill_index(new.slots, new.hashes[1:codes], np.arange(1, codes, dtype=np.int32))
         self.arrays = new
 
 
@@ -96,7 +96,7 @@ def _room_for(codes: int, size: int) -> Arrays:
 @compiled
 def _codes(names: Arrays, data: Any, starts: Any, sizes: Any, out: Any, first: int) -> int:
     """Codes from place `first` on; returns where room ran out, or the length."""
-    mask = uint64(len(names.index) - 1)
+    mask = uint64(len(names.slots) - 1)
     for i in range(first, len(out)):
         size = sizes[i]
         if size < 0:
@@ -106,8 +106,8 @@ def _codes(names: Arrays, data: Any, starts: Any, sizes: Any, out: Any, first: i
         h = hash_text(data, start, size, _SEED)
         at = h & mask
         found = 0
-        while names.index[at] != EMPTY:
-            code = names.index[at]
+        while names.slots[at] != EMPTY:
+            code = names.slots[at]
             if names.hashes[code] == h and names.sizes[code] == size:
                 same = True
                 for k in range(size):
@@ -126,6 +126,6 @@ def _codes(names: Arrays, data: Any, starts: Any, sizes: Any, out: Any, first: i
                 names.heap[heap_used + k] = data[start + k]
             names.hashes[found], names.starts[found], names.sizes[found] = h, heap_used, size
             names.used[0], names.used[1] = found + 1, heap_used + size
-            names.index[at] = found
+            names.slots[at] = found
         out[i] = found
     return len(out)

@@ -40,6 +40,9 @@ BUDGET_BYTES = 1_500_000
 a crash replays more."""
 
 
+Records = list[tuple[bytes, bytes | None]]
+
+
 @dataclass(frozen=True)
 class Rules:
     """The settings that decide what a partition's records become."""
@@ -54,12 +57,12 @@ class Rules:
 class Snapshot:
     """What one flush writes."""
 
-    steps: tuple[list[tuple[bytes, bytes | None]], ...]
-    """Keys and values; each step is to be acknowledged before the next."""
+    steps: tuple[Records, ...]
+    """Keys and values (None: deleted); each step is to be acknowledged before the next."""
     offset: int
     """Of the position: what is before it is durable then."""
 
-    def records(self) -> list[tuple[bytes, bytes | None]]:
+    def records(self) -> Records:
         """All of them, in order."""
         return [record for step in self.steps for record in step]
 
@@ -132,11 +135,11 @@ class LivePartition:
         through = []
         for key in records.minutes_in(stored, self.number):
             value = stored[key]
-            record = records.unpack(records.MinuteRecord, value)
-            self._stored_minutes.add(record.minute)
-            if record.minute >= self._scalars[fold.OPEN_MINUTE]:
-                self.minutes.add(records.rows_of(record, self.names))
-                through.append((record.minute, records.through_of(value)))
+            minute = records.unpack(records.MinuteRecord, value)
+            self._stored_minutes.add(minute.minute)
+            if minute.minute >= self._scalars[fold.OPEN_MINUTE]:
+                self.minutes.add(records.rows_of(minute, self.names))
+                through.append((minute.minute, records.through_of(value)))
         if through:
             self._minute_through = np.array(through, np.int64)
             self._scalars[fold.REPLAY_UNTIL] = self._minute_through[:, 1].max()
@@ -161,10 +164,10 @@ class LivePartition:
         events = self._reader.events(prepared)
         done = 0
         rules = self._rules
-        while (done := fold.fold_events(self._live(), events, done, rules.timeout_ms, rules.freeze_after_ms)) < len(
-            events
-        ):
-            self._make_room()
+        while done < len(events):
+            done = fold.fold_events(self._live(), events, done, rules.timeout_ms, rules.freeze_after_ms)
+            if done < len(events):
+                self._make_room()
         self.next = end
 
     def _live(self) -> fold.Live:
@@ -234,16 +237,16 @@ class LivePartition:
         for number in numbers:
             self._buckets.dirty_since[number] = -1
             self._written_at[number] = self._snapshots
-        at_position = [(records.position_key(self.number), records.pack(position, offset))]
+        at_position: Records = [(records.position_key(self.number), records.pack(position, offset))]
         return Snapshot((minutes_and_totals, buckets, at_position, self._finished_minutes(clock_ms)), offset)
 
-    def _changed_buckets(self, at: int, *, everything: bool) -> tuple[list[int], list[tuple[bytes, bytes | None]]]:
+    def _changed_buckets(self, at: int, *, everything: bool) -> tuple[list[int], Records]:
         """Numbers and records, the longest changed first."""
         since = self._buckets.dirty_since
         changed = np.flatnonzero(since >= 0)
         quiet = np.flatnonzero((since < 0) & (self._written_at < self._snapshots - self._rules.rewrite_after))
         numbers: list[int] = []
-        out: list[tuple[bytes, bytes | None]] = []
+        out: Records = []
         size = 0
         for bucket in [*changed[np.argsort(since[changed], kind="stable")].tolist(), *quiet.tolist()]:
             if size > BUDGET_BYTES and not everything:
@@ -270,9 +273,9 @@ class LivePartition:
         oldest = waiting[np.argmin(since[waiting])]
         return int(since[oldest]), int(self._buckets.dirty_clock[oldest])
 
-    def _changed_minutes(self, at: int) -> list[tuple[bytes, bytes | None]]:
+    def _changed_minutes(self, at: int) -> Records:
         rows = self.minutes.rows()
-        out: list[tuple[bytes, bytes | None]] = []
+        out: Records = []
         for minute in np.unique(rows["minute"][rows["is_unsaved"]]).tolist():
             mine = rows[rows["minute"] == minute]
             record = records.MinuteRecord(
@@ -283,7 +286,7 @@ class LivePartition:
         rows["is_unsaved"] = False
         return out
 
-    def _finished_minutes(self, clock_ms: int) -> list[tuple[bytes, bytes | None]]:
+    def _finished_minutes(self, clock_ms: int) -> Records:
         """Deletions of stored minutes that were frozen before the position's clock: no replay needs them."""
         before = self._open_minute(clock_ms)
         gone = sorted(minute for minute in self._stored_minutes if minute < before)

@@ -125,8 +125,8 @@ def unpack(kind: type[R], value: bytes) -> R:
 
 def _other_version(found: str) -> str:
     return (
-        f"the stream's state has version {found}, this worker reads {STATE_VERSION}. Stop it and delete the state topic: "
-        "state is then made anew from the events that Kafka still has (live numbers of older minutes stay as they are)"
+        f"the stream's state has version {found}, this worker reads {STATE_VERSION}. Stop it and delete the state "
+        "topic: it is then made anew from the events that Kafka still has (live numbers of older minutes stay)"
     )
 
 

@@ -38,7 +38,7 @@ for _name, _value in ((field, getattr(Numbers(), field)) for field, _ in SESSION
 class Table(NamedTuple):
     """What the compiled code works on."""
 
-    index: npt.NDArray[np.int32]
+    slots: npt.NDArray[np.int32]
     rows: npt.NDArray[Any]
     buckets: npt.NDArray[np.int16]
     """Bucket of each row, -1 for a free one."""
@@ -87,7 +87,7 @@ class Sessions:
         free = np.flatnonzero(new.buckets < 0)[::-1]
         new.free[: len(free)] = free
         new.used[0] = len(free)
-        fill_index(new.index, new.rows["group_1"][live], live)
+        fill_index(new.slots, new.rows["group_1"][live], live)
         self.table = new
 
 
@@ -105,16 +105,16 @@ def _room_for(rows: int) -> Table:
 def has_room(table: Table) -> bool:
     """Whether one more session fits, with an index that is not too full."""
     rows = len(table.rows)
-    return table.used[0] > 0 and rows - table.used[0] + table.used[1] < len(table.index) * 3 // 4
+    return bool(table.used[0] > 0 and rows - table.used[0] + table.used[1] < len(table.slots) * 3 // 4)
 
 
 @compiled
 def find(table: Table, group_1: Any, group_2: Any) -> int:
     """Row of the group's session, or -1."""
-    mask = uint64(len(table.index) - 1)
+    mask = uint64(len(table.slots) - 1)
     at = group_1 & mask
-    while table.index[at] != EMPTY:
-        row = table.index[at]
+    while table.slots[at] != EMPTY:
+        row = table.slots[at]
         if row >= 0 and table.rows[row].group_1 == group_1 and table.rows[row].group_2 == group_2:
             return row  # type: ignore[no-any-return]
         at = (at + uint64(1)) & mask
@@ -126,13 +126,13 @@ def insert(table: Table, group_1: Any, group_2: Any, bucket: int) -> int:
     """A row for a group that has none; the caller sets its fields. There must be room."""
     table.used[0] -= 1
     row = table.free[table.used[0]]
-    mask = uint64(len(table.index) - 1)
+    mask = uint64(len(table.slots) - 1)
     at = group_1 & mask
-    while table.index[at] >= 0:
+    while table.slots[at] >= 0:
         at = (at + uint64(1)) & mask
-    if table.index[at] == DELETED:
+    if table.slots[at] == DELETED:
         table.used[1] -= 1
-    table.index[at] = row
+    table.slots[at] = row
     table.buckets[row] = bucket
     table.rows[row].group_1 = group_1
     table.rows[row].group_2 = group_2
@@ -148,12 +148,12 @@ def insert_all(table: Table, sessions: Any, bucket: int) -> None:
 
 @compiled
 def _drop_all(table: Table, rows: Any) -> None:
-    mask = uint64(len(table.index) - 1)
+    mask = uint64(len(table.slots) - 1)
     for row in rows:
         at = table.rows[row].group_1 & mask
-        while table.index[at] != row:
+        while table.slots[at] != row:
             at = (at + uint64(1)) & mask
-        table.index[at] = DELETED
+        table.slots[at] = DELETED
         table.used[1] += 1
         table.buckets[row] = -1
         table.free[table.used[0]] = row

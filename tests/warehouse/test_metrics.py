@@ -9,7 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from schemas.quality import PARTS, STARTUP_BUCKETS, startup_bucket
+from schemas.quality import PARTS, STARTUP_BUCKETS
+from schemas.session import startup_bucket
 from warehouse.attach import MACROS
 from warehouse.catalog import macros
 
