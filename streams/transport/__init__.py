@@ -20,7 +20,8 @@ What it promises:
   and never of the group's offsets: position and state are one record, and it is the agent that knows it. From there
   each batch starts where the one before it ended. Offsets may have holes (control records of transactions,
   compaction); a batch spans them, and one without records moves the position past those at the end of a partition.
-- **Generations.** What was fetched or prepared under an assignment that has ended never reaches the agent.
+- **Generations.** What was fetched or prepared under an assignment that has ended never reaches the agent. Whether the
+  batch that the agent is at work on still counts, `BatchTransport.is_current` tells it.
 - **Order of acknowledgements** does not matter: the group's offset moves over what is acknowledged without a gap.
 - **Latency first.** A record is handed over at once; batches grow only while the agent is busy, up to `Limits`.
 - **Bounded memory** a topic, whatever the agent does: `Limits.ahead_*` fetched ahead of it, 64 MB in librdkafka's own

@@ -31,6 +31,13 @@ OTHERS_S = 0.005
 KEEPALIVE_S = 1.0
 
 
+class BatchMessage(ConsumerMessage):
+    """A batch as Faust's message; it knows the assignment that it belongs to."""
+
+    __slots__ = ("assignment",)
+    assignment: int
+
+
 class BatchConsumer(driver.Consumer):
     """Faust's aiokafka consumer; `getmany` hands out batches of batch topics and records of all others."""
 
@@ -129,11 +136,17 @@ class BatchConsumer(driver.Consumer):
 
         return await asyncio.shield(fetch())
 
-    def _message_of(self, tp: TP, batch: Batch) -> ConsumerMessage:
-        return ConsumerMessage(
+    def _message_of(self, tp: TP, batch: Batch) -> BatchMessage:
+        message = BatchMessage(
             tp.topic, tp.partition, batch.end - 1, batch.stamp_ms / 1000, 1, [], None, cast(Any, batch), None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
+        message.assignment = self._assignments
+        return message
+
+    def is_current(self, message: Message) -> bool:
+        """Whether the assignment that a batch was delivered in still holds."""
+        return self._is_assigned and isinstance(message, BatchMessage) and message.assignment == self._assignments
 
     def on_buffer_drop(self, tp: TP) -> None:
         """The agent has room again."""
@@ -208,7 +221,7 @@ class BatchConsumer(driver.Consumer):
 
     def ack(self, message: Message) -> bool:
         """Note that a message is done with; one of an earlier assignment counts for nothing."""
-        if self._is_batch(message.tp) and message.generation_id != self.app.consumer_generation_id:
+        if isinstance(message, BatchMessage) and message.assignment != self._assignments:
             message.acked = True
             self._unacked_messages.discard(message)
             return False
@@ -230,11 +243,13 @@ class BatchConsumer(driver.Consumer):
         return done
 
     async def on_stop(self) -> None:
-        """Stop fetching, commit, leave the group."""
+        """Stop fetching, commit, leave the group. After a crash aiokafka's thread may be gone, and that raises."""
         self._end_assignment()
         for fetcher in self.transport.fetchers.values():
             fetcher.close()
-        await super().on_stop()
-        joined = [asyncio.to_thread(fetcher.join) for fetcher in self.transport.fetchers.values()]
-        if not all(await asyncio.gather(*joined)):
-            log.warning("a fetch thread did not end in time; it ends with the process")
+        try:
+            await super().on_stop()
+        finally:
+            joined = [asyncio.to_thread(fetcher.join) for fetcher in self.transport.fetchers.values()]
+            if not all(await asyncio.gather(*joined)):
+                log.warning("a fetch thread did not end in time; it ends with the process")

@@ -204,12 +204,16 @@ class Fetcher:
 
     def _sort(self, consumer: Any, backlog: Backlog, messages: list[Any]) -> None:
         """Records and errors to where they belong. Mostly it is a few long runs of one partition, without errors."""
-        for (partition, is_error), run in groupby(messages, key=_kind_of):
-            if is_error:
-                for message in run:
-                    self._on_error(consumer, backlog, partition, message)
-            else:
-                backlog.add(partition, list(run))
+        if any(map(_error_of, messages)):
+            for (partition, is_error), run in groupby(messages, key=_kind_of):
+                if is_error:
+                    for message in run:
+                        self._on_error(consumer, backlog, partition, message)
+                else:
+                    backlog.add(partition, list(run))
+        else:
+            for number, records in groupby(messages, key=_partition_of):
+                backlog.add(number, list(records))
 
     def _on_error(self, consumer: Any, backlog: Backlog, partition: int, message: Any) -> None:
         error = message.error()
@@ -241,6 +245,10 @@ class Fetcher:
         ours = ProcessError(f"{self.topic}: fetching failed: {type(error).__name__}: {error}")
         ours.__cause__ = error
         return ours
+
+
+_error_of = ck.Message.error
+_partition_of: Callable[[Any], int] = ck.Message.partition
 
 
 def _kind_of(message: Any) -> tuple[int, bool]:
