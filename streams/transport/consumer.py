@@ -49,8 +49,10 @@ class BatchConsumer(driver.Consumer):
         self._assignments = 0
         """Counts assignments. The group's own generation may repeat after the group was empty."""
         self._is_assigned = False
-        self._recovered: set[TP] = set()
+        self._resumed: set[TP] = set()
         """Batch partitions that Faust has resumed since they were assigned: their tables are complete."""
+        self._recovered: set[TP] = set()
+        """Those of them for which the flow was resumed as well: from here on a batch stays in the agent's queue."""
         self._deliveries: dict[TP, Deliveries] = defaultdict(Deliveries)
         self._ready = asyncio.Event()
         self._fetching = asyncio.Lock()
@@ -65,6 +67,10 @@ class BatchConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Batches of the batch topics, records of all others; none of an assignment that has ended."""
+        if self.app.client_only:  # no group, no assignment, and replies to read
+            async for item in super().getmany(timeout):
+                yield item
+            return
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
         assignment = self._assignments
@@ -172,6 +178,7 @@ class BatchConsumer(driver.Consumer):
 
     def _end_assignment(self) -> None:
         self._is_assigned = False
+        self._resumed.clear()
         self._recovered.clear()
         for fetcher in self.transport.fetchers.values():
             fetcher.revoke()
@@ -185,7 +192,13 @@ class BatchConsumer(driver.Consumer):
         tps = set(tps)
         super().resume_partitions(tps)
         if self._is_assigned:
-            self._recovered |= {tp for tp in tps if self._is_batch(tp)}
+            self._resumed |= {tp for tp in tps if self._is_batch(tp)}
+        self._ready.set()
+
+    def resume_flow(self) -> None:
+        """The last step of a recovery. Just before it Faust empties the agents' queues: what was in them was lost."""
+        super().resume_flow()
+        self._recovered |= self._resumed
         self._ready.set()
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:

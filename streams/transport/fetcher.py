@@ -156,9 +156,12 @@ class Fetcher:
                 else:
                     self._step(consumer, backlog)
             except Exception as error:  # noqa: BLE001 - the event loop raises it, see `take`
-                if backlog is not None:
+                if backlog is None:
+                    log.warning("fetch: without an assignment: %s", error)
+                else:
                     backlog.failure = self._as_ours(error)
                     self._wake()
+                self._changed.wait(POLL_S)
         if consumer is not None:
             consumer.close()
 
