@@ -91,7 +91,7 @@ class BatchConsumer(driver.Consumer):
         while not self._has_ended(assignment) and (taken := self._take()) is not None:
             tp, batch = taken
             self._deliveries[tp].add(batch.end - 1)
-            self._acked[tp]
+            self._acked.setdefault(tp, [])  # a commit looks at the partitions that have an entry
             self._read_offset[tp] = batch.end - 2  # no bookkeeping of gaps for the offsets inside the batch
             yield tp, self._message_of(tp, batch)
 
