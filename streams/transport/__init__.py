@@ -20,11 +20,12 @@ What it promises:
   and never of the group's offsets: position and state are one record, and it is the agent that knows it. From there
   each batch starts where the one before it ended. Offsets may have holes (control records of transactions,
   compaction); a batch spans them, and one without records moves the position past those at the end of a partition.
-- **Generations.** What was fetched or prepared under an assignment that has ended never reaches the agent.
+- **Generations.** What was fetched or prepared under an assignment that has ended never reaches the agent. Whether the
+  batch that the agent is at work on still counts, `BatchTransport.is_current` tells it.
 - **Order of acknowledgements** does not matter: the group's offset moves over what is acknowledged without a gap.
 - **Latency first.** A record is handed over at once; batches grow only while the agent is busy, up to `Limits`.
-- **Bounded memory** a topic, whatever the agent does: `Limits.ahead_*` fetched ahead of it, 64 MB in librdkafka's own
-  queue, and Faust's `stream_buffer_maxsize` + 2 batches of `Limits.batch_*` between the two.
+- **Bounded memory** a topic, whatever the agent does: `Limits.ahead_*` and one fetch more ahead of it, 64 MB in
+  librdkafka's own queue, and `stream_buffer_maxsize` + 2 batches of `Limits.batch_*` in Faust, between the two.
 - **Loud failure.** What `prepare` or `start_of` raises, a position outside the topic, a topic that is gone or forbidden
   end the worker with a message; nothing of it is acknowledged, so that the next start gets the same records. A broker
   that is away is waited for.

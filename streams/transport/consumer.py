@@ -31,6 +31,13 @@ OTHERS_S = 0.005
 KEEPALIVE_S = 1.0
 
 
+class BatchMessage(ConsumerMessage):
+    """A batch as Faust's message; it knows the assignment that it belongs to."""
+
+    __slots__ = ("assignment",)
+    assignment: int
+
+
 class BatchConsumer(driver.Consumer):
     """Faust's aiokafka consumer; `getmany` hands out batches of batch topics and records of all others."""
 
@@ -42,8 +49,10 @@ class BatchConsumer(driver.Consumer):
         self._assignments = 0
         """Counts assignments. The group's own generation may repeat after the group was empty."""
         self._is_assigned = False
-        self._recovered: set[TP] = set()
+        self._resumed: set[TP] = set()
         """Batch partitions that Faust has resumed since they were assigned: their tables are complete."""
+        self._recovered: set[TP] = set()
+        """Those of them for which the flow was resumed as well: from here on a batch stays in the agent's queue."""
         self._deliveries: dict[TP, Deliveries] = defaultdict(Deliveries)
         self._ready = asyncio.Event()
         self._fetching = asyncio.Lock()
@@ -58,6 +67,10 @@ class BatchConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Batches of the batch topics, records of all others; none of an assignment that has ended."""
+        if self.app.client_only:  # no group, no assignment, and replies to read
+            async for item in super().getmany(timeout):
+                yield item
+            return
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
         assignment = self._assignments
@@ -78,7 +91,7 @@ class BatchConsumer(driver.Consumer):
         while not self._has_ended(assignment) and (taken := self._take()) is not None:
             tp, batch = taken
             self._deliveries[tp].add(batch.end - 1)
-            self._acked[tp]
+            self._acked.setdefault(tp, [])  # a commit looks at the partitions that have an entry
             self._read_offset[tp] = batch.end - 2  # no bookkeeping of gaps for the offsets inside the batch
             yield tp, self._message_of(tp, batch)
 
@@ -129,11 +142,17 @@ class BatchConsumer(driver.Consumer):
 
         return await asyncio.shield(fetch())
 
-    def _message_of(self, tp: TP, batch: Batch) -> ConsumerMessage:
-        return ConsumerMessage(
+    def _message_of(self, tp: TP, batch: Batch) -> BatchMessage:
+        message = BatchMessage(
             tp.topic, tp.partition, batch.end - 1, batch.stamp_ms / 1000, 1, [], None, cast(Any, batch), None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
+        message.assignment = self._assignments
+        return message
+
+    def is_current(self, message: Message) -> bool:
+        """Whether the assignment that a batch was delivered in still holds."""
+        return self._is_assigned and isinstance(message, BatchMessage) and message.assignment == self._assignments
 
     def on_buffer_drop(self, tp: TP) -> None:
         """The agent has room again."""
@@ -159,6 +178,7 @@ class BatchConsumer(driver.Consumer):
 
     def _end_assignment(self) -> None:
         self._is_assigned = False
+        self._resumed.clear()
         self._recovered.clear()
         for fetcher in self.transport.fetchers.values():
             fetcher.revoke()
@@ -172,7 +192,13 @@ class BatchConsumer(driver.Consumer):
         tps = set(tps)
         super().resume_partitions(tps)
         if self._is_assigned:
-            self._recovered |= {tp for tp in tps if self._is_batch(tp)}
+            self._resumed |= {tp for tp in tps if self._is_batch(tp)}
+        self._ready.set()
+
+    def resume_flow(self) -> None:
+        """The last step of a recovery. Just before it Faust empties the agents' queues: what was in them was lost."""
+        super().resume_flow()
+        self._recovered |= self._resumed
         self._ready.set()
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
@@ -208,7 +234,7 @@ class BatchConsumer(driver.Consumer):
 
     def ack(self, message: Message) -> bool:
         """Note that a message is done with; one of an earlier assignment counts for nothing."""
-        if self._is_batch(message.tp) and message.generation_id != self.app.consumer_generation_id:
+        if isinstance(message, BatchMessage) and message.assignment != self._assignments:
             message.acked = True
             self._unacked_messages.discard(message)
             return False
@@ -230,11 +256,13 @@ class BatchConsumer(driver.Consumer):
         return done
 
     async def on_stop(self) -> None:
-        """Stop fetching, commit, leave the group."""
+        """Stop fetching, commit, leave the group. After a crash aiokafka's thread may be gone, and that raises."""
         self._end_assignment()
         for fetcher in self.transport.fetchers.values():
             fetcher.close()
-        await super().on_stop()
-        joined = [asyncio.to_thread(fetcher.join) for fetcher in self.transport.fetchers.values()]
-        if not all(await asyncio.gather(*joined)):
-            log.warning("a fetch thread did not end in time; it ends with the process")
+        try:
+            await super().on_stop()
+        finally:
+            joined = [asyncio.to_thread(fetcher.join) for fetcher in self.transport.fetchers.values()]
+            if not all(await asyncio.gather(*joined)):
+                log.warning("a fetch thread did not end in time; it ends with the process")

@@ -156,9 +156,12 @@ class Fetcher:
                 else:
                     self._step(consumer, backlog)
             except Exception as error:  # noqa: BLE001 - the event loop raises it, see `take`
-                if backlog is not None:
+                if backlog is None:
+                    log.warning("fetch: without an assignment: %s", error)
+                else:
                     backlog.failure = self._as_ours(error)
                     self._wake()
+                self._changed.wait(POLL_S)
         if consumer is not None:
             consumer.close()
 
@@ -204,12 +207,16 @@ class Fetcher:
 
     def _sort(self, consumer: Any, backlog: Backlog, messages: list[Any]) -> None:
         """Records and errors to where they belong. Mostly it is a few long runs of one partition, without errors."""
-        for (partition, is_error), run in groupby(messages, key=_kind_of):
-            if is_error:
-                for message in run:
-                    self._on_error(consumer, backlog, partition, message)
-            else:
-                backlog.add(partition, list(run))
+        if any(map(_error_of, messages)):
+            for (partition, is_error), run in groupby(messages, key=_kind_of):
+                if is_error:
+                    for message in run:
+                        self._on_error(consumer, backlog, partition, message)
+                else:
+                    backlog.add(partition, list(run))
+        else:
+            for number, records in groupby(messages, key=_partition_of):
+                backlog.add(number, list(records))
 
     def _on_error(self, consumer: Any, backlog: Backlog, partition: int, message: Any) -> None:
         error = message.error()
@@ -241,6 +248,10 @@ class Fetcher:
         ours = ProcessError(f"{self.topic}: fetching failed: {type(error).__name__}: {error}")
         ours.__cause__ = error
         return ours
+
+
+_error_of = ck.Message.error
+_partition_of: Callable[[Any], int] = ck.Message.partition
 
 
 def _kind_of(message: Any) -> tuple[int, bool]:

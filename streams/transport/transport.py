@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from faust.transport.drivers import aiokafka as driver
+from faust.types import EventT
 
 from streams.transport.backlog import Limits
 from streams.transport.consumer import BatchConsumer
@@ -40,3 +41,11 @@ class BatchTransport(driver.Transport):
                        ends the worker.
         """
         self.fetchers[topic] = Fetcher(topic, client_config, start_of, prepare, limits)
+
+    def is_current(self, event: EventT[Any]) -> bool:
+        """Whether a batch still counts: False once its assignment has ended, even if the same worker gets it again.
+
+        Nothing is delivered after that, but an agent may be at work on what was delivered before. One that awaits
+        between taking a batch and applying it asks this after the await, and drops the batch: it will come again.
+        """
+        return cast(BatchConsumer, self.app.consumer).is_current(event.message)

@@ -25,6 +25,7 @@ from infra.settings import Settings
 from schemas.topic import Topic
 from tests.conftest import RunningBroker, isolated_settings
 from tests.infra import certificates
+from tests.streams.transport.world import SmallApp, committed, until
 
 SECRET = 'pass"wö\\rd, with=[everything]\n'
 ONE = Topic(name="one", partitions=1)
@@ -124,6 +125,22 @@ async def test_three_clients_reach_a_secured_broker_by_settings_alone(secured: S
     told = java_describes_topic(secured)
     assert told.returncode == 0, told.stderr
     assert "message.timestamp.type=LogAppendTime" in told.stdout
+
+
+@pytest.mark.kafka
+async def test_the_streams_batch_transport_reaches_a_secured_broker(secured: Settings) -> None:
+    """It speaks through two clients: librdkafka fetches, aiokafka is the member of the group."""
+    from confluent_kafka import Producer
+
+    if secured.kafka_security_protocol != "SASL_SSL":
+        pytest.skip("one that has both a login and certificates says enough")
+    native = Producer(producer_config(secured))
+    native.produce("one", b"through the transport")
+    assert native.flush(20) == 0
+    small = SmallApp(secured, "one", "through-the-transport")
+    async with small.running():
+        await until(lambda: b"through the transport" in small.values)
+        await until(lambda: committed(secured, "through-the-transport", "one") == len(small.values))
 
 
 @pytest.mark.kafka
