@@ -38,8 +38,8 @@ class ColumnDecoder:
     def decode(self, values: Sequence[bytes | None], received_ms: NDArray[np.int64]) -> Columns:
         """Every record ends as a row that keeps its contract or in `Columns.broken`.
 
-        received_ms: [n], the broker's stamps. Beyond joining the values, the interpreter's lock is held only for records
-        that are not plain.
+        received_ms: [n], the broker's stamps. Beyond joining the values, the interpreter's lock is held only for
+        records that are not plain.
         """
         present = cast("Sequence[bytes]", values if None not in values else [value or b"" for value in values])
         sizes = np.fromiter(map(len, present), np.int64, len(present))

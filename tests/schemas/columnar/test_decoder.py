@@ -81,14 +81,17 @@ def with_field(text: str) -> bytes:
 
 
 NUMBERS = (
-    "0", "-0", "00", "01", "-01", "1", "-1", "+1", "1.", ".5", "0.5", "-0.5", "-0.0", "0.0", "1.0", "1.50", "-00.5", "1e2",
-    "1E2", "1e", "0e0", "-", "- 1", "0x1", "1_0", "NaN", "Infinity", "-Infinity", "nul", "nulll", "True", "tru", "truee",
+    "0", "-0", "00", "01", "-01", "1", "-1", "+1", "1.", ".5", "0.5", "-0.5", "-0.0", "0.0", "1.0", "1.50", "-00.5",
+    "1e2",
+    "1E2", "1e", "0e0", "-", "- 1", "0x1", "1_0", "NaN", "Infinity", "-Infinity", "nul", "nulll", "True", "tru",
+    "truee",
     "fals", "falsy", "falsee", "1a", "123456789012345678", "-123456789012345678", "1234567890123456789",
     "9223372036854775807", "-9223372036854775808", "9223372036854775808", "-9223372036854775809",
     "18446744073709551616", "0.1", "0.2", "0.30000000000000004", "123456789.123456", "1234567890.123456",
     "999999999999999", "9999999999999999", "9007199254740993", "99999999999999.9", "0.000000000000001",
     "0.00000000000000001", "2.2250738585072014e-308", "5e-324", "1e309", "179769313486231580793728971405303",
-    '"1"', "true", "false", "null", '""', "[]", "{}", "[1]", '{"a":1}', '{"a":"b"}', '"\\u0041"', '"\t"', '"\x7f"', '"ü"',
+    '"1"', "true", "false", "null", '""', "[]", "{}", "[1]", '{"a":1}', '{"a":"b"}', '"\\u0041"', '"\t"', '"\x7f"',
+    '"ü"',
 )  # fmt: skip
 
 
@@ -100,8 +103,10 @@ def test_values_of_every_shape(field: str) -> None:
 
 
 MAPS = (
-    '{}', '{ }', '{"a":"b"}', '{"a" :"b"}', '{"a": "b"}', '{"a":"b" }', '{"a":"b","a":"c"}', '{"a":"b","b":"c"}', '{"":""}',
-    '{"":"","":""}', '{"a":1}', '{"a":null}', '{"a":"b",}', '{,"a":"b"}', '{"a":"b""c":"d"}', '{"a":"b"', '{"a"}', '{"a":}',
+    '{}', '{ }', '{"a":"b"}', '{"a" :"b"}', '{"a": "b"}', '{"a":"b" }', '{"a":"b","a":"c"}', '{"a":"b","b":"c"}',
+    '{"":""}',
+    '{"":"","":""}', '{"a":1}', '{"a":null}', '{"a":"b",}', '{,"a":"b"}', '{"a":"b""c":"d"}', '{"a":"b"', '{"a"}',
+    '{"a":}',
     '{"a\\n":"b"}', '{"ä":"b"}', '{"a":"\\"b"}', '[["a","b"]]', '{"a":{"b":"c"}}',
     "{" + ",".join(f'"k{i}":"v"' for i in range(16)) + "}", "{" + ",".join(f'"k{i}":"v"' for i in range(17)) + "}",
 )  # fmt: skip
@@ -113,18 +118,26 @@ def test_maps_of_every_shape() -> None:
 
 
 STAMPS = (
-    "2026-01-15T20:30:45Z", "2026-01-15t20:30:45Z", "2026-01-15 20:30:45Z", "2026-01-15T20:30:45z", "2026-01-15T20:30:45",
+    "2026-01-15T20:30:45Z", "2026-01-15t20:30:45Z", "2026-01-15 20:30:45Z", "2026-01-15T20:30:45z",
+    "2026-01-15T20:30:45",
     "2026-01-15T20:30Z", "2026-01-15", "2026-1-15T20:30:45Z", "20260115T203045Z", "2026-01-15T20:30:45.Z",
     "2026-01-15T20:30:45.1Z", "2026-01-15T20:30:45.123456Z", "2026-01-15T20:30:45.1234567Z", "2026-01-15T20:30:45,1Z",
-    "2026-01-15T20:30:45.123456789Z", "2026-01-15T20:30:45+00:00", "2026-01-15T20:30:45-00:00", "2026-01-15T20:30:45+0100",
+    "2026-01-15T20:30:45.123456789Z", "2026-01-15T20:30:45+00:00", "2026-01-15T20:30:45-00:00",
+    "2026-01-15T20:30:45+0100",
     "2026-01-15T20:30:45+01", "2026-01-15T20:30:45+23:59", "2026-01-15T20:30:45-23:59", "2026-01-15T20:30:45+24:00",
-    "2026-01-15T20:30:45+12:60", "2026-01-15T20:30:45.5-07:30", "2026-01-15T20:30:45.999999+05:45", "2026-01-15T24:00:00Z",
-    "2026-01-15T23:59:60Z", "2026-01-15T23:60:00Z", "2026-02-29T00:00:00Z", "2024-02-29T00:00:00Z", "1900-02-29T00:00:00Z",
-    "2000-02-29T00:00:00Z", "2026-04-31T00:00:00Z", "2026-00-10T00:00:00Z", "2026-13-10T00:00:00Z", "2026-01-00T00:00:00Z",
+    "2026-01-15T20:30:45+12:60", "2026-01-15T20:30:45.5-07:30", "2026-01-15T20:30:45.999999+05:45",
+    "2026-01-15T24:00:00Z",
+    "2026-01-15T23:59:60Z", "2026-01-15T23:60:00Z", "2026-02-29T00:00:00Z", "2024-02-29T00:00:00Z",
+    "1900-02-29T00:00:00Z",
+    "2000-02-29T00:00:00Z", "2026-04-31T00:00:00Z", "2026-00-10T00:00:00Z", "2026-13-10T00:00:00Z",
+    "2026-01-00T00:00:00Z",
     "2026-01-32T00:00:00Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:01",
-    "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-00:01", "9999-12-31T23:59:59.999999-14:00", "1969-12-31T23:59:59Z",
-    "1970-01-01T00:00:00Z", "1582-10-10T00:00:00Z", "2026-01-15T20:30:45Z ", " 2026-01-15T20:30:45Z", "2026-01-15T20:30:4/Z",
-    "2026-01-15T20:30:4:Z", "2026-01-15T20:30:45.12345aZ", "2026-01-15T20:30:45ZZ", "2026-01-15T20:30:45+01:00Z", "", "Z",
+    "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-00:01", "9999-12-31T23:59:59.999999-14:00",
+    "1969-12-31T23:59:59Z",
+    "1970-01-01T00:00:00Z", "1582-10-10T00:00:00Z", "2026-01-15T20:30:45Z ", " 2026-01-15T20:30:45Z",
+    "2026-01-15T20:30:4/Z",
+    "2026-01-15T20:30:4:Z", "2026-01-15T20:30:45.12345aZ", "2026-01-15T20:30:45ZZ", "2026-01-15T20:30:45+01:00Z", "",
+    "Z",
     "-026-01-15T20:30:45Z", "2026-01-15T20:30:45.000000Z", "2026/01/15T20:30:45Z", "2026-01-15T20-30-45Z",
 )  # fmt: skip
 
@@ -147,7 +160,7 @@ EDGES_MS = sorted(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_clocks_at_the_edges_of_belief(data: st.DataObject) -> None:
     edges = st.sampled_from(EDGES_MS)
@@ -180,7 +193,9 @@ def records(draw: st.DrawFn) -> tuple[EventTopic, bytes]:
     event = draw(st.sampled_from([smallest, typical, fullest]))(topic, kind)
     if draw(st.booleans()):
         event["eventId"] = draw(st.text(max_size=4))
-    names = st.sampled_from([*definition(topic, kind)["properties"], "more", "extra", "eventType"]) | st.text(max_size=20)
+    names = st.sampled_from([*definition(topic, kind)["properties"], "more", "extra", "eventType"]) | st.text(
+        max_size=20
+    )
     fields = [(name, value) for name, value in event.items() if draw(st.integers(0, 19))]
     own = st.sampled_from(list(event.values()))
     fields += draw(st.lists(st.tuples(names, JSON | own), max_size=5))
@@ -195,7 +210,7 @@ def records(draw: st.DrawFn) -> tuple[EventTopic, bytes]:
     return topic, ("{" + comma.join(parts) + "}").encode("utf-8", "surrogatepass")
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(records())
 def test_generated_records(made: tuple[EventTopic, bytes]) -> None:
     topic, raw = made
@@ -205,8 +220,10 @@ def test_generated_records(made: tuple[EventTopic, bytes]) -> None:
 BYTES = st.sampled_from([bytes([byte]) for byte in b'{}[]":,\\ntfe0.-+ \n\x00\x1f\x7f\xff'] + ["ü".encode(), b""])
 
 
-@settings(max_examples=600, deadline=None)
-@given(records(), st.lists(st.tuples(st.integers(0, 2000), BYTES | st.binary(max_size=3), st.integers(0, 2)), max_size=3))
+@settings(max_examples=200, deadline=None)
+@given(
+    records(), st.lists(st.tuples(st.integers(0, 2000), BYTES | st.binary(max_size=3), st.integers(0, 2)), max_size=3)
+)
 def test_mutated_records(made: tuple[EventTopic, bytes], changes: list[tuple[int, bytes, int]]) -> None:
     topic, raw = made
     for place, put, gone in changes:
@@ -224,7 +241,9 @@ def test_every_prefix_and_every_lost_or_doubled_byte() -> None:
 
 
 def test_names_that_differ_late_or_little() -> None:
-    names = [one for name in definition(CMCD, "cmcd_event")["properties"] for one in (name, name[:-1], name + "s", name[1:])]
+    names = [
+        one for name in definition(CMCD, "cmcd_event")["properties"] for one in (name, name[:-1], name + "s", name[1:])
+    ]
     event = smallest(CMCD, "cmcd_event") | {"eventId": "e1"}
     values = [compact({**event, name: value}) for name in names for value in ("x", 1, True)]
     assert_same(CMCD, values, [RECEIVED_MS] * len(values))
