@@ -82,32 +82,35 @@ class Decoder:
     ) -> pa.Table:
         import pyarrow as pa
 
-        made = []
+        made: dict[str, pa.Array] = {}
         for name, kind in zip(self.schema.names, self.schema.types, strict=True):
             match name:
                 case "topic":
-                    made.append(_same(self.topic.name, len(rows)))
+                    made[name] = _same(self.topic.name, len(rows))
                 case "partition":
-                    made.append(plain_array(partitions[rows], kind))
+                    made[name] = plain_array(partitions[rows], kind)
                 case "offset":
-                    made.append(plain_array(offsets[rows], kind))
+                    made[name] = plain_array(offsets[rows], kind)
                 case "received_at":
-                    made.append(plain_array(received_ms[rows] * 1000, kind))
+                    made[name] = plain_array(received_ms[rows] * 1000, kind)
                 case "received_date":
-                    made.append(plain_array((received_ms[rows] // DAY_MS).astype(np.int32), kind))
+                    made[name] = plain_array((received_ms[rows] // DAY_MS).astype(np.int32), kind)
                 case "event_type":
                     indices = plain_array(columns.kind[rows].astype(np.int32), pa.int32())
-                    made.append(pa.DictionaryArray.from_arrays(indices, list(self.topic.rank)))
+                    made[name] = pa.DictionaryArray.from_arrays(indices, list(self.topic.rank))
                 case "occurred_at":
-                    made.append(plain_array(columns.occurred_us[rows], kind))
+                    made[name] = plain_array(columns.occurred_us[rows], kind)
                 case "is_clock_suspect":
-                    made.append(plain_array(columns.is_clock_suspect[rows], kind))
+                    made[name] = plain_array(columns.is_clock_suspect[rows], kind)
                 case "group_id":
-                    made.append(_groups(columns, rows))
+                    continue
                 case _:
-                    made.append(column_array(columns, name, kind, rows))
-        fields = [field.with_type(one.type) for field, one in zip(self.schema, made, strict=True)]
-        return pa.table(made, schema=pa.schema(fields))
+                    made[name] = column_array(columns, name, kind, rows)
+        if "group_id" in self.schema.names:
+            made["group_id"] = _groups(columns, rows, made["session_id"])
+        arrays = [made[name] for name in self.schema.names]
+        fields = [field.with_type(one.type) for field, one in zip(self.schema, arrays, strict=True)]
+        return pa.table(arrays, schema=pa.schema(fields))
 
 
 def _same(text: str, count: int) -> pa.Array:
@@ -116,12 +119,12 @@ def _same(text: str, count: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(plain_array(np.zeros(count, np.int32), pa.int32()), [text])
 
 
-def _groups(columns: Columns, rows: NDArray[np.int64]) -> pa.Array:
+def _groups(columns: Columns, rows: NDArray[np.int64], sessions: pa.Array) -> pa.Array:
     """The session's id, which most records have; of the others, what its definition says."""
     session = columns.text("session_id")
     without = rows[session.size[rows] <= 0]
     if not len(without):
-        return text_array(columns.data, session, rows)
+        return sessions
     start, size = session.start.copy(), session.size.copy()
     fields = [text_array(columns.data, columns.text(name), without).to_pylist() for name in GROUP_FIELDS]
     groups = [

@@ -39,6 +39,7 @@ def write_files(root: Path, rows: pa.Table, partition_by: str | None, sorted_by:
 
 
 def _write_file(root: Path, rows: pa.Table, partition: dict[str, str | None]) -> AddAction:
+    import pyarrow as pa
     import pyarrow.parquet as pq
     from deltalake.transaction import AddAction
 
@@ -49,7 +50,9 @@ def _write_file(root: Path, rows: pa.Table, partition: dict[str, str | None]) ->
     file = folder / f"part-{uuid.uuid4()}.zstd.parquet"
     rows = rows.drop_columns(list(partition))
     with file.open("xb") as out:
-        pq.write_table(rows, out, compression="zstd", compression_level=1)
+        # Who made the rows knows where few values come again and again; to look for them again only costs time.
+        listed = [field.name for field in rows.schema if pa.types.is_dictionary(field.type)]
+        pq.write_table(rows, out, compression="zstd", compression_level=1, use_dictionary=listed or True)
         out.flush()
         os.fsync(out.fileno())
     sync(folder)

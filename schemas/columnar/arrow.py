@@ -21,9 +21,10 @@ def text_array(data: NDArray[np.uint8], text: Text, rows: NDArray[np.int64]) -> 
 
     if (text.size < 0).all():
         return pa.nulls(len(rows), pa.string())
-    if (found := numbered(data, text, rows)) is None:
+    if (found := numbered(data, text)) is None:
         return _strings(data, text, rows)
     numbers, examples = found
+    numbers = numbers[rows]
     indices = _array(pa.int32(), numbers, numbers >= 0)
     return pa.DictionaryArray.from_arrays(indices, _strings(data, text, examples))
 

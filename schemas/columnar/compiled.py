@@ -1,4 +1,4 @@
-"""What compiled code here is built of: the decorator, and words of eight bytes at any place of a buffer.
+"""What compiled code here is built of: words of eight bytes at any place of a buffer.
 
 The words are little-endian, as on every machine that the platform runs on.
 """
@@ -6,26 +6,18 @@ The words are little-endian, as on every machine that the platform runs on.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-F = TypeVar("F", bound=Callable[..., Any])
+from infra.compiled import compiled
 
 if sys.byteorder != "little":
     msg = f"columnar decoding needs a little-endian machine, this one is {sys.byteorder}-endian"
     raise ImportError(msg)
-
-
-def compiled(function: F) -> F:
-    """Compile at the first call, keep the result on the disk, run without the interpreter's lock."""
-    fast: F = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
-    return fast
 
 
 _WORD = ir.IntType(64)
@@ -67,3 +59,5 @@ def _trailing_zeros(_context: Any, _word: Any) -> Any:
 load: Any = intrinsic(_load)
 store: Any = intrinsic(_store)
 trailing_zeros: Any = intrinsic(_trailing_zeros)
+
+__all__ = ["compiled", "load", "store", "trailing_zeros"]

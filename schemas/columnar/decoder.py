@@ -53,6 +53,7 @@ class ColumnDecoder:
         columns = Columns(data, out, self._fields)
         state = np.empty(len(present), np.int8)
         tail = np.empty(len(data), np.uint8)
+        received_ms = np.ascontiguousarray(received_ms, np.int64)
         used = scan(data, ends, received_ms, self._rules, out, nothing_found(self._rules), tail, state)
         pieces = [data, tail[:used]]
         if state.any():

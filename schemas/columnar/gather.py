@@ -25,13 +25,14 @@ def gathered(data: NDArray[np.uint8], text: Text, rows: NDArray[np.int64]) -> tu
     return offsets, letters
 
 
-def numbered(
-    data: NDArray[np.uint8], text: Text, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.int64]] | None:
-    """Which of the different texts each row has (-1: none), and a row that has each; None when there are too many."""
-    numbers = np.empty(len(rows), np.int32)
+def numbered(data: NDArray[np.uint8], text: Text) -> tuple[NDArray[np.int32], NDArray[np.int64]] | None:
+    """Which of the different texts each row has (-1: none), and a row that has each; None when there are too many.
+
+    Of all rows, in the order in which the texts lie: in any other, most of the time would be waiting for memory.
+    """
+    numbers = np.empty(len(text.size), np.int32)
     examples = np.empty(MOST_WORDS, np.int64)
-    count = _number(data, text.start, text.size, rows, numbers, examples, np.full(_SLOTS, -1, np.int32))
+    count = _number(data, text.start, text.size, numbers, examples, np.full(_SLOTS, -1, np.int32))
     return None if count < 0 else (numbers, examples[:count])
 
 
@@ -55,16 +56,15 @@ def _copy(data: Any, start: Any, rows: Any, offsets: Any, letters: Any) -> None:
 
 
 @compiled
-def _number(data: Any, start: Any, size: Any, rows: Any, numbers: Any, examples: Any, slots: Any) -> Any:
+def _number(data: Any, start: Any, size: Any, numbers: Any, examples: Any, slots: Any) -> Any:
     count = 0
-    for place in range(len(rows)):
-        row = rows[place]
+    for row in range(len(size)):
         length = np.int64(size[row])
         if length < 0:
-            numbers[place] = -1
+            numbers[row] = -1
             continue
         begin = start[row]
-        slot = _hash(data, begin, length, len(slots))
+        slot = np.int64(text_hash(data, begin, length) >> np.uint64(40)) & (len(slots) - 1)
         while slots[slot] >= 0:
             other = examples[slots[slot]]
             if size[other] == length and same(data, start[other], data, begin, length):
@@ -72,24 +72,25 @@ def _number(data: Any, start: Any, size: Any, rows: Any, numbers: Any, examples:
             slot = (slot + 1) & (len(slots) - 1)
         if slots[slot] < 0:
             # Nearly every row has another: that won't end well.
-            if count == len(examples) or (count > 256 and count > place >> 1):
+            if count == len(examples) or (count > 256 and count > row >> 1):
                 return -1
             slots[slot] = count
             examples[count] = row
             count += 1
-        numbers[place] = slots[slot]
+        numbers[row] = slots[slot]
     return count
 
 
 @compiled
-def _hash(data: Any, begin: Any, length: Any, slots: Any) -> Any:
+def text_hash(data: Any, begin: Any, length: Any) -> Any:
+    """A hash of 64 bits; absent texts have one of their own."""
     mixed = np.uint64(length)
-    for at in range(0, length & ~7, 8):
+    for at in range(0, length & ~7 if length > 0 else 0, 8):
         mixed = (mixed ^ load(data, begin + at)) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(32)
-    rest = length & 7
+    rest = length & 7 if length > 0 else 0
     if rest:
         last = load(data, begin + length - rest) << np.uint64(64 - 8 * rest)
         mixed = (mixed ^ last) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(32)
-    return np.int64((mixed * np.uint64(0xD6E8FEB86659FD93)) >> np.uint64(40)) & (slots - 1)
+    return mixed * np.uint64(0xD6E8FEB86659FD93)
