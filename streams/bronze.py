@@ -3,6 +3,7 @@ bronze table or in the dead letters, exactly once; several processes share the p
 
 Delta is the only truth for progress: an assignment begins with a claim (`streams/ownership.py` says why that is exact),
 which also says where to read on. Offsets committed to the group are there to be looked at.
+While one batch is decoded and committed, by a thread of its own, the next one is fetched.
 When a commit finds that another process got in between, what is pending is dropped and read again. Whatever else goes
 wrong ends the process: started again, it goes on from the log.
 """
@@ -26,11 +27,14 @@ from infra.topics import ensure_topics, offsets, partition_count, topic_id
 from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
 from streams.bronze_metrics import Metrics, serve
 from streams.bronze_tables import SOURCES, BronzeTables, Pending
+from streams.bronze_writer import Writer
 from streams.delta_sink import PositionMoved
 from streams.ownership import Owned
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
+
+    from streams.dead_letters import DeadLetter
 
 log = logging.getLogger("streams.bronze")
 
@@ -66,6 +70,7 @@ class Sink:
         self._sources = {name: self._source(name) for name in SOURCES}
         self._tables = BronzeTables(settings.lake_root, self._sources, step)
         self._pending = Pending()
+        self._writer = Writer(self._tables)
         self._owned: dict[tuple[str, int], Owned] = {}
         self._to_claim: list[tuple[str, int]] = []
         """Assigned and not yet ours. Until they are, nothing that was fetched counts."""
@@ -95,11 +100,13 @@ class Sink:
                     self._claim()
                 else:
                     self._take(messages)
+                self._settle(wait=False)
                 if self._is_due():
                     self._flush()
                 self._producer.poll(0)
                 self._metrics.turn()
             self._flush()
+            self._settle()
         finally:
             self._consumer.close()
             self._producer.flush(2)
@@ -113,6 +120,7 @@ class Sink:
         self._why = "assigned"
 
     def _on_revoke(self, _consumer: Any, _partitions: Sequence[Any]) -> None:
+        # A commit under way may still get through or not: either is exact, and the next claim, ours included, sees it.
         self._metrics.forget(self._owned)
         self._owned.clear()
         self._to_claim = []
@@ -122,6 +130,7 @@ class Sink:
         """Take over what was assigned, and read from where the log says."""
         from confluent_kafka import TopicPartition
 
+        self._settle()
         wanted, self._to_claim = sorted(self._to_claim), []
         self._owned.clear()
         self._pending = Pending()
@@ -142,22 +151,27 @@ class Sink:
         """What makes a topic this very one."""
         return f"id {topic_id(self._settings, name)}, {partition_count(self._settings, name)} partitions"
 
-    def _take(self, messages: Iterable[Message]) -> None:
-        fresh: dict[str, list[Message]] = {}
-        for message in messages:
-            topic, partition, offset = _place(message)
-            owned = self._owned.get((topic, partition))
-            if error := message.error():
-                self._heed(error, owned, offset)
-                continue
-            if owned is None or offset < owned.next:
-                continue
-            # A jump is legal: control records and aborted transactions have offsets too.
-            owned.next = offset + 1
-            if offset not in owned.known_letters:
-                fresh.setdefault(topic, []).append(message)
-        for topic, records in fresh.items():
-            self._tables.decode(topic, records, self._pending)
+    def _take(self, messages: Sequence[Message]) -> None:
+        errors = [message for message in messages if message.error() is not None]
+        records = [message for message in messages if message.error() is None] if errors else messages
+        # What is consumed at once are mostly long runs of one partition, each in the order of its offsets.
+        for place, run in groupby(records, _place):
+            if owned := self._owned.get(place):
+                self._take_run(owned, list(run))
+        # What is said of a partition's end is behind its records.
+        for message in errors:
+            self._heed(cast("KafkaError", message.error()), self._owned.get(_place(message)), _offset(message))
+
+    def _take_run(self, owned: Owned, run: list[Message]) -> None:
+        if _offset(run[0]) < owned.next or owned.known_letters:
+            run = [one for one in run if _offset(one) >= owned.next]
+            last = _offset(run[-1]) if run else owned.next - 1
+            run = [one for one in run if _offset(one) not in owned.known_letters]
+        else:
+            last = _offset(run[-1])
+        # A jump is legal: control records and aborted transactions have offsets too.
+        owned.next = last + 1
+        self._pending.add(owned.topic, run, sum(map(len, run)))
 
     def _heed(self, error: KafkaError, owned: Owned | None, offset: int) -> None:
         """What librdkafka says among the records."""
@@ -176,30 +190,46 @@ class Sink:
             log.warning("broker trouble", extra={"error": error.str()})
 
     def _is_due(self) -> bool:
-        full = self._pending.records >= self._settings.sink_commit_rows or self._pending.bytes >= MAX_PENDING_BYTES
-        return full or time.monotonic() - self._flushed >= self._settings.sink_commit_s
+        if self._pending.count >= self._settings.sink_commit_rows or self._pending.bytes >= MAX_PENDING_BYTES:
+            return True
+        return not self._writer.is_busy and time.monotonic() - self._flushed >= self._settings.sink_commit_s
 
     def _flush(self) -> None:
-        """Everything pending into the lake."""
-        self._flushed = began = time.monotonic()
+        """Everything pending on its way into the lake, once the commit before is through."""
+        self._settle()
+        self._flushed = time.monotonic()
         moved = [owned for owned in self._owned.values() if owned.next != owned.position]
         if moved:
-            try:
-                rows = self._tables.commit(moved, self._pending)
-            except PositionMoved as error:
-                log.warning("another process got in between; reading again", extra={"detail": str(error)})
-                self._to_claim, self._why = list(self._owned), "moved"
-                self._pending = Pending()
-                return
-            self._metrics.flushed(rows, time.monotonic() - began)
-            self._announce()
+            self._writer.start(moved, self._pending)
             self._pending = Pending()
-            self._show_positions(moved)
-        self._show_lag()
+        else:
+            self._show_lag()
 
-    def _announce(self) -> None:
+    def _settle(self, wait: bool = True) -> None:
+        """See what came of the commit under way; without `wait`, only if it has ended."""
+        if not (wait or self._writer.is_done) or not (commit := self._writer.take()):
+            return
+        # By its partitions: they may have been taken away since, or been claimed anew.
+        is_ours = all(self._owned.get((owned.topic, owned.partition)) is owned for owned in commit.owned)
+        try:
+            rows = commit.rows.result()
+        except PositionMoved as error:
+            log.warning("another process got in between; reading again", extra={"detail": str(error)})
+            if is_ours:
+                self._to_claim, self._why = list(self._owned), "moved"
+                # Nothing more is committed before the claim.
+                self._owned.clear()
+                self._pending = Pending()
+            return
+        commit.keep()
+        self._metrics.flushed(rows, time.monotonic() - commit.began)
+        self._announce(commit.pending.letters)
+        if is_ours:
+            self._show_positions(commit.owned)
+            self._show_lag()
+
+    def _announce(self, letters: Iterable[DeadLetter]) -> None:
         """Best effort: the table has them. What came by the topic itself is not repeated there."""
-        letters = self._pending.letters
         for (topic, reason), count in Counter((letter.topic, letter.reason) for letter in letters).items():
             self._metrics.letters.labels(topic, reason).inc(count)
         for letter in letters:
@@ -224,9 +254,13 @@ class Sink:
             self._metrics.lag.labels(topic, str(partition)).set(max(0, high - owned.position))
 
 
-def _place(message: Message) -> tuple[str, int, int]:
-    """Topic, partition and offset: whatever is consumed has them."""
-    return cast("tuple[str, int, int]", (message.topic(), message.partition(), message.offset()))
+def _place(message: Message) -> tuple[str, int]:
+    """Topic and partition: whatever is consumed has them."""
+    return cast("tuple[str, int]", (message.topic(), message.partition()))
+
+
+def _offset(message: Message) -> int:
+    return cast("int", message.offset())
 
 
 def run(settings: Settings, group: str = GROUP, step: Callable[[str], None] = lambda _name: None) -> None:

@@ -1,24 +1,24 @@
-"""Records of an event topic → rows of its bronze table, as Arrow, and the records that broke their contract.
-
-One event object at a time; a columnar decoder would replace `Decoder.decode` and leave the rest of the sink alone.
-"""
+"""Records of an event topic → rows of its bronze table, as Arrow, and the records that broke their contract."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from infra.errors import ContractError
-from schemas.derive import arrow_schema, event_columns
-from schemas.event import Event, identity, occurred_at, unknown_fields
-from schemas.fact import from_ms
-from schemas.registry import PLAYBACK
+from schemas.columnar.arrow import column_array, plain_array, text_array
+from schemas.columnar.columns import Columns, Text
+from schemas.columnar.decoder import ColumnDecoder
+from schemas.columnar.order import ordered
+from schemas.columnar.vocabulary import PAD
+from schemas.derive import arrow_schema
 from schemas.session_state import Fact
 from schemas.tables import BRONZE
-from schemas.topic import EventTopic
+from schemas.topic import DAY_MS, EventTopic
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,19 +36,15 @@ class Record(Protocol):
 
 
 class Decoded(NamedTuple):
-    """The two outcomes: rows (in the order of the records), and what broke its contract, with why."""
+    """The two outcomes: rows (sorted as `sorted_by` says), and what broke its contract, with why."""
 
     rows: pa.Table
     broken: list[tuple[Record, ContractError]]
 
 
-COMPUTED = (
-    "partition", "offset", "received_ms", "event_id", "event_type", "occurred_at", "is_clock_suspect", "extra",
-    "group_id",
-)  # fmt: skip
-"""What stands in a row beside the contract's own fields."""
 # The group is defined on the fold's fact; a playback event has the fields it looks at under the same names.
-_group_id: Callable[[Any], str] = Fact.group_id.fget  # type: ignore[attr-defined]
+_group_id = Fact.group_id.fget  # type: ignore[attr-defined]
+GROUP_FIELDS = ("session_id", "user_id", "device_type", "content_id")
 
 
 def sorted_by(topic: EventTopic) -> tuple[str, ...]:
@@ -62,73 +58,80 @@ class Decoder:
     def __init__(self, topic: EventTopic) -> None:
         self.topic = topic
         self.schema = arrow_schema(BRONZE[topic.name].columns)
-        self._fields = [c.name for c in event_columns(topic) if c.name in self.schema.names and c.name not in COMPUTED]
-        self._getters = {event: _getter(event, self._fields) for event in topic.events}
-        self._groups = topic is PLAYBACK
+        self._decoder = ColumnDecoder(topic)
 
-    def decode(self, records: Iterable[Record]) -> Decoded:
+    def decode(self, records: Sequence[Record]) -> Decoded:
         """Every record ends in exactly one of the two outcomes."""
-        computed: list[tuple[Any, ...]] = []
-        fields: list[tuple[Any, ...]] = []
-        broken: list[tuple[Record, ContractError]] = []
-        for record in records:
-            raw = record.value()
-            try:
-                event = self.topic.decode(raw)
-            except ContractError as error:
-                broken.append((record, error))
-                continue
-            computed.append(self._computed(record, raw or b"", event))
-            fields.append(self._getters[type(event)](event))
-        return Decoded(self._table(computed, fields), broken)
+        count = len(records)
+        partitions = np.fromiter((record.partition() for record in records), np.int32, count)
+        offsets = np.fromiter((record.offset() for record in records), np.int64, count)
+        received_ms = np.fromiter((record.timestamp()[1] for record in records), np.int64, count)
+        columns = self._decoder.decode([record.value() for record in records], received_ms)
+        keys = [columns.text(name) for name in self.topic.key_fields]
+        rows = ordered(columns.data, keys, partitions, offsets, np.flatnonzero(columns.kind >= 0))
+        table = self._table(columns, rows, partitions, offsets, received_ms)
+        return Decoded(table, [(records[place], error) for place, error in columns.broken])
 
-    def _computed(self, record: Record, raw: bytes, event: Event) -> tuple[Any, ...]:
-        received_ms = record.timestamp()[1]
-        at, is_suspect = occurred_at(event, from_ms(received_ms))
-        extra = unknown_fields(raw, event)
-        return (
-            record.partition(),
-            record.offset(),
-            received_ms,
-            identity(raw, event),
-            event.event_type,
-            at,
-            is_suspect,
-            msgspec.json.encode(extra).decode() if extra else None,
-            _group_id(event) if self._groups else None,
-        )
-
-    def _table(self, computed: Sequence[tuple[Any, ...]], fields: Sequence[tuple[Any, ...]]) -> pa.Table:
+    def _table(
+        self,
+        columns: Columns,
+        rows: NDArray[np.int64],
+        partitions: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        received_ms: NDArray[np.int64],
+    ) -> pa.Table:
         import pyarrow as pa
 
-        values: dict[str, Any] = dict(zip(COMPUTED, zip(*computed, strict=True), strict=False)) if computed else {}
-        values |= dict(zip(self._fields, zip(*fields, strict=True), strict=True)) if fields else {}
-        received = pa.array(values.get("received_ms", ()), pa.int64()).cast(pa.timestamp("ms", "UTC"))
-        columns = []
-        for field in self.schema:
-            match field.name:
+        made: dict[str, pa.Array] = {}
+        for name, kind in zip(self.schema.names, self.schema.types, strict=True):
+            match name:
                 case "topic":
-                    columns.append(pa.repeat(self.topic.name, len(computed)))
+                    made[name] = _same(self.topic.name, len(rows))
+                case "partition":
+                    made[name] = plain_array(partitions[rows], kind)
+                case "offset":
+                    made[name] = plain_array(offsets[rows], kind)
                 case "received_at":
-                    columns.append(received.cast(field.type))
+                    made[name] = plain_array(received_ms[rows] * 1000, kind)
                 case "received_date":
-                    columns.append(received.cast(pa.date32()))
-                case name:
-                    columns.append(_array(values.get(name, ()), field.type))
-        return pa.table(columns, schema=self.schema)
+                    made[name] = plain_array((received_ms[rows] // DAY_MS).astype(np.int32), kind)
+                case "event_type":
+                    indices = plain_array(columns.kind[rows].astype(np.int32), pa.int32())
+                    made[name] = pa.DictionaryArray.from_arrays(indices, list(self.topic.rank))
+                case "occurred_at":
+                    made[name] = plain_array(columns.occurred_us[rows], kind)
+                case "is_clock_suspect":
+                    made[name] = plain_array(columns.is_clock_suspect[rows], kind)
+                case "group_id":
+                    continue
+                case _:
+                    made[name] = column_array(columns, name, kind, rows)
+        if "group_id" in self.schema.names:
+            made["group_id"] = _groups(columns, rows, made["session_id"])
+        arrays = [made[name] for name in self.schema.names]
+        fields = [field.with_type(one.type) for field, one in zip(self.schema, arrays, strict=True)]
+        return pa.table(arrays, schema=pa.schema(fields))
 
 
-def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def _same(text: str, count: int) -> pa.Array:
     import pyarrow as pa
 
-    if pa.types.is_map(kind):
-        values = [None if value is None else list(value.items()) for value in values]
-    return pa.array(values, kind)
+    return pa.DictionaryArray.from_arrays(plain_array(np.zeros(count, np.int32), pa.int32()), [text])
 
 
-def _getter(event: type[Event], names: Sequence[str]) -> Callable[[Event], tuple[Any, ...]]:
-    """The event's fields in the order of `names`; None for those that this kind of event does not have."""
-    own = set(event.__struct_fields__)
-    if own.issuperset(names):
-        return attrgetter(*names)
-    return lambda value: tuple(getattr(value, name) if name in own else None for name in names)
+def _groups(columns: Columns, rows: NDArray[np.int64], sessions: pa.Array) -> pa.Array:
+    """The session's id, which most records have; of the others, what its definition says."""
+    session = columns.text("session_id")
+    without = rows[session.size[rows] <= 0]
+    if not len(without):
+        return sessions
+    start, size = session.start.copy(), session.size.copy()
+    fields = [text_array(columns.data, columns.text(name), without).to_pylist() for name in GROUP_FIELDS]
+    groups = [
+        str(_group_id(SimpleNamespace(**dict(zip(GROUP_FIELDS, one, strict=True))))).encode()
+        for one in zip(*fields, strict=True)
+    ]
+    size[without] = [len(group) for group in groups]
+    start[without] = len(columns.data) + np.cumsum(size[without]) - size[without]
+    data = np.concatenate([columns.data, np.frombuffer(b"".join(groups) + bytes(PAD), np.uint8)])
+    return text_array(data, Text(start, size), rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
 from schemas.tables import BRONZE, DEAD_LETTERS
-from streams.bronze_rows import Decoder, Record, sorted_by
+from streams.bronze_rows import Decoder, Record
 from streams.dead_letters import DeadLetter, from_topic, rejected, to_arrow
 from streams.delta_audit import audit
 from streams.delta_sink import DeltaSink, local_path
@@ -24,12 +24,18 @@ SOURCES = (*EVENT_TOPICS, DEAD_LETTER_TOPIC.name)
 
 @dataclass
 class Pending:
-    """Decoded and not yet committed."""
+    """Taken and not yet committed: records by topic, and the letters that a commit finds among them."""
 
-    rows: dict[str, list[pa.Table]] = field(default_factory=dict)
+    records: dict[str, list[Record]] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
-    records: int = 0
+    count: int = 0
     bytes: int = 0
+
+    def add(self, topic: str, records: Sequence[Record], size: int) -> None:
+        """`size`: of the records' values, in bytes."""
+        self.records.setdefault(topic, []).extend(records)
+        self.count += len(records)
+        self.bytes += size
 
 
 class BronzeTables:
@@ -41,8 +47,7 @@ class BronzeTables:
             audit(local_path(table, lake_root))
         self._letters = DeltaSink(DEAD_LETTERS, lake_root, sources, step=step)
         self._rows = {
-            name: DeltaSink(BRONZE[name], lake_root, {name: sources[name]}, sorted_by(topic), step)
-            for name, topic in EVENT_TOPICS.items()
+            name: DeltaSink(BRONZE[name], lake_root, {name: sources[name]}, step=step) for name in EVENT_TOPICS
         }
         self._decoders = {name: Decoder(topic) for name, topic in EVENT_TOPICS.items()}
 
@@ -50,23 +55,13 @@ class BronzeTables:
         """Take over partitions (`streams.ownership.claim`)."""
         return claim(topic, topic_id, ends, self._rows.get(topic, self._letters), self._letters)
 
-    def decode(self, topic: str, records: Sequence[Record], pending: Pending) -> None:
-        """Add the records to what is pending, each as a row or as a dead letter."""
-        pending.records += len(records)
-        pending.bytes += sum(len(record.value() or b"") for record in records)
-        if topic == DEAD_LETTER_TOPIC.name:
-            pending.letters += [letter for record in records if (letter := from_topic(record))]
-            return
-        rows, broken = self._decoders[topic].decode(records)
-        pending.rows.setdefault(topic, []).append(rows)
-        pending.letters += [rejected(*pair) for pair in broken]
-
     def commit(self, moved: Iterable[Owned], pending: Pending) -> dict[str, int]:
         """Everything pending into the lake, and the positions of `moved` with it; returns rows by table.
 
         Dead letters go first: a position in the rows' table says that both are kept. Raises PositionMoved when another
         process got in between; then some tables may be committed and the log knows which.
         """
+        rows = self._decoded(pending)
         by_topic = {topic: list(group) for topic, group in groupby(sorted(moved, key=_topic), key=_topic)}
         done: dict[str, int] = {}
         broken = {(letter.topic, letter.partition) for letter in pending.letters}
@@ -83,18 +78,25 @@ class BronzeTables:
                 owned.letters_kept()
         for topic, group in by_topic.items():
             if topic != DEAD_LETTER_TOPIC.name:
-                done[BRONZE[topic].name] = self._commit_rows(topic, group, pending)
+                done[BRONZE[topic].name] = self._commit_rows(topic, group, rows.get(topic))
             for owned in group:
                 owned.position = owned.next
         return done
 
-    def _commit_rows(self, topic: str, group: Iterable[Owned], pending: Pending) -> int:
-        import pyarrow as pa
+    def _decoded(self, pending: Pending) -> dict[str, pa.Table]:
+        """Rows by topic; what broke its contract becomes a letter."""
+        found = {}
+        for topic, records in pending.records.items():
+            if topic == DEAD_LETTER_TOPIC.name:
+                pending.letters += [letter for record in records if (letter := from_topic(record))]
+                continue
+            found[topic], broken = self._decoders[topic].decode(records)
+            pending.letters += [rejected(*pair) for pair in broken]
+        return found
 
-        pieces = pending.rows.get(topic)
-        rows: pa.Table = pa.concat_tables(pieces) if pieces else None
+    def _commit_rows(self, topic: str, group: Iterable[Owned], rows: pa.Table | None) -> int:
         self._rows[topic].commit(rows, _all(owned.rows_changes() for owned in group))
-        return rows.num_rows if pieces else 0
+        return 0 if rows is None else int(rows.num_rows)
 
 
 def _topic(owned: Owned) -> str:

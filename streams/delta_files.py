@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 def write_files(root: Path, rows: pa.Table, partition_by: str | None, sorted_by: Sequence[str]) -> list[AddAction]:
     """One sorted file a partition; returns what a commit says of them. Nothing refers to them before it does."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if sorted_by:
-        rows = rows.sort_by([(name, "ascending") for name in sorted_by])
+        keys = pa.table({name: rows[name].cast(_plain_type(rows[name].type)) for name in sorted_by})
+        rows = rows.take(pc.sort_indices(keys, [(name, "ascending") for name in sorted_by]))
     if partition_by is None:
         return [_write_file(root, rows, {})]
     values = pc.unique(rows[partition_by]).to_pylist()
@@ -37,6 +39,7 @@ def write_files(root: Path, rows: pa.Table, partition_by: str | None, sorted_by:
 
 
 def _write_file(root: Path, rows: pa.Table, partition: dict[str, str | None]) -> AddAction:
+    import pyarrow as pa
     import pyarrow.parquet as pq
     from deltalake.transaction import AddAction
 
@@ -47,7 +50,9 @@ def _write_file(root: Path, rows: pa.Table, partition: dict[str, str | None]) ->
     file = folder / f"part-{uuid.uuid4()}.zstd.parquet"
     rows = rows.drop_columns(list(partition))
     with file.open("xb") as out:
-        pq.write_table(rows, out, compression="zstd", compression_level=1)
+        # Who made the rows knows where few values come again and again; to look for them again only costs time.
+        listed = [field.name for field in rows.schema if pa.types.is_dictionary(field.type)]
+        pq.write_table(rows, out, compression="zstd", compression_level=1, use_dictionary=listed or True)
         out.flush()
         os.fsync(out.fileno())
     sync(folder)
@@ -74,6 +79,12 @@ def _statistics(rows: pa.Table) -> dict[str, Any]:
         low[field.name], high[field.name] = _plain(bounds["min"]), _plain(bounds["max"])
         nulls[field.name] = 0
     return {"numRecords": rows.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _plain(value: Any) -> Any:

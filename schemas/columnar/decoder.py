@@ -38,8 +38,8 @@ class ColumnDecoder:
     def decode(self, values: Sequence[bytes | None], received_ms: NDArray[np.int64]) -> Columns:
         """Every record ends as a row that keeps its contract or in `Columns.broken`.
 
-        received_ms: [n], the broker's stamps. Beyond joining the values, the interpreter's lock is held only for records
-        that are not plain.
+        received_ms: [n], the broker's stamps. Beyond joining the values, the interpreter's lock is held only for
+        records that are not plain.
         """
         present = cast("Sequence[bytes]", values if None not in values else [value or b"" for value in values])
         sizes = np.fromiter(map(len, present), np.int64, len(present))
@@ -53,6 +53,7 @@ class ColumnDecoder:
         columns = Columns(data, out, self._fields)
         state = np.empty(len(present), np.int8)
         tail = np.empty(len(data), np.uint8)
+        received_ms = np.ascontiguousarray(received_ms, np.int64)
         used = scan(data, ends, received_ms, self._rules, out, nothing_found(self._rules), tail, state)
         pieces = [data, tail[:used]]
         if state.any():

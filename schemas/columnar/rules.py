@@ -111,6 +111,7 @@ def rules_of(topic: EventTopic, fields: dict[str, Field]) -> Rules:
         empty.append([place[name] for name, default in defaults.items() if default == ""])
         if _checks_itself(event):
             allowed[number] = 0
+    # In this order: word c is the name of field c.
     words = [(KEYS, field.wire, c) for c, field in enumerate(fields.values())]
     words.append((KEYS, _tag_field(topic), count))
     words += [(KINDS, tag, number) for tag, number in topic.rank.items()]

@@ -21,6 +21,7 @@ from schemas.columnar.values import (
     QUOTE,
     TRUE,
     decimal,
+    is_name_end,
     is_word,
     pairs_end,
     scalar_end,
@@ -61,6 +62,7 @@ class Found(NamedTuple):
 
     record: NDArray[np.int64]  # [c]: the last record that had it
     order: NDArray[np.int64]  # the fields in their order
+    after: NDArray[np.int64]  # [c]: the field that last came after it; the last one is for the first field of a record
     null: NDArray[np.bool_]  # [c]
     start: NDArray[np.int64]  # [c]
     size: NDArray[np.int64]  # [c]
@@ -75,7 +77,18 @@ def nothing_found(rules: Rules) -> Found:
     count = len(rules.type)
     whole, flags = np.zeros(count, np.int64), np.zeros(count, np.bool_)
     more, pairs = np.zeros((MAX_MORE, 4), np.int64), np.zeros((MAX_PAIRS, 2), np.int64)
-    return Found(whole - 1, whole, flags, whole.copy(), whole.copy(), whole.copy(), np.zeros(count), more, pairs)
+    return Found(
+        whole - 1,
+        whole,
+        np.zeros(count + 1, np.int64),
+        flags,
+        whole.copy(),
+        whole.copy(),
+        whole.copy(),
+        np.zeros(count),
+        more,
+        pairs,
+    )
 
 
 @compiled
@@ -124,6 +137,7 @@ def _read(data: Any, at: Any, end: Any, i: Any, rules: Any, found: Any) -> Any:
     """How many fields the contract names and how many it does not, and the kind of event; -1 for what is not plain."""
     odd = np.int64(-1), np.int64(0), np.int64(-1)
     known, more, kind = np.int64(0), np.int64(0), np.int64(-1)
+    words, before = rules.words, len(rules.type)
     at = skip_space(data, at)
     if data[at] != OPEN:
         return odd
@@ -132,14 +146,23 @@ def _read(data: Any, at: Any, end: Any, i: Any, rules: Any, found: Any) -> Any:
         if data[at] != QUOTE:
             return odd
         start = at + 1
-        stop = text_end(data, start)
-        if stop < 0:
-            return odd
-        at = skip_space(data, stop + 1)
-        if data[at] != COLON:
-            return odd
-        at = skip_space(data, at + 1)
-        c = find(data, start, stop - start, KEYS, rules.words)
+        # Producers write their fields in one order, so the next one's name is mostly known before it is read.
+        c = found.after[before]
+        stop = start + words.size[c]
+        if same(data, start, words.letters, words.start[c], words.size[c]) and is_name_end(data, stop):
+            at = skip_space(data, stop + 2)
+        else:
+            stop = text_end(data, start)
+            if stop < 0:
+                return odd
+            at = skip_space(data, stop + 1)
+            if data[at] != COLON:
+                return odd
+            at = skip_space(data, at + 1)
+            c = find(data, start, stop - start, KEYS, words)
+            if c >= 0:
+                found.after[before] = c
+        before = c if c >= 0 else before
         if c < 0:
             if more == MAX_MORE:
                 return odd
@@ -155,7 +178,7 @@ def _read(data: Any, at: Any, end: Any, i: Any, rules: Any, found: Any) -> Any:
                 if data[at] != QUOTE:
                     return odd
                 stop = text_end(data, at + 1)
-                kind = find(data, at + 1, stop - at - 1, KINDS, rules.words) if stop >= 0 else np.int64(-1)
+                kind = find(data, at + 1, stop - at - 1, KINDS, words) if stop >= 0 else np.int64(-1)
                 if kind < 0:
                     return odd
                 at = stop + 1

@@ -61,6 +61,12 @@ def is_word(data: Any, at: Any, word: Any) -> Any:
 
 
 @compiled
+def is_name_end(data: Any, at: Any) -> Any:
+    """Whether a name ends here and its value may begin."""
+    return data[at] == QUOTE and data[at + 1] == COLON
+
+
+@compiled
 def digits(data: Any, at: Any) -> Any:
     """End and value of a run of digits; ODD for none or too many."""
     begin, value = at, np.int64(0)

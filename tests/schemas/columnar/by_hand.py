@@ -18,6 +18,7 @@ from schemas.fact import from_ms
 from schemas.registry import EVENT_TOPICS
 from schemas.topic import EventTopic
 
+COLUMNS = {name: event_columns(topic) for name, topic in EVENT_TOPICS.items()}
 DECODERS = {name: ColumnDecoder(topic) for name, topic in EVENT_TOPICS.items()}
 ACCESS = {
     "string": "text", "map": "text", "strings": "text", "long": "integer", "timestamp": "integer", "double": "number",
@@ -37,7 +38,7 @@ def by_contract(topic: EventTopic, raw: bytes | None, received_ms: int) -> dict[
         "kind": topic.rank[event.event_type], "occurred_us": to_us(at), "is_clock_suspect": is_suspect,
         "key": event.key, "extra": msgspec.json.encode(extra).decode() if extra else None,
     }  # fmt: skip
-    for column in event_columns(topic):
+    for column in COLUMNS[topic.name]:
         value = getattr(event, column.name, None)
         if value is not None and column.type == "timestamp":
             value = to_us(value)
@@ -47,9 +48,8 @@ def by_contract(topic: EventTopic, raw: bytes | None, received_ms: int) -> dict[
     return row | {"event_id": identity(raw or b"", event)}
 
 
-def by_columns(columns: Columns, topic: EventTopic, place: int) -> dict[str, Any]:
+def by_columns(columns: Columns, broken: dict[int, ContractError], topic: EventTopic, place: int) -> dict[str, Any]:
     """One row of the columns."""
-    broken = dict(columns.broken)
     if columns.kind[place] < 0:
         error = broken[place]
         return {"broken": (error.reason, error.field, str(error))}
@@ -59,7 +59,7 @@ def by_columns(columns: Columns, topic: EventTopic, place: int) -> dict[str, Any
         "is_clock_suspect": bool(columns.is_clock_suspect[place]), "key": _text(columns, columns.key, place),
         "extra": _text(columns, columns.text("extra"), place),
     }  # fmt: skip
-    for column in event_columns(topic):
+    for column in COLUMNS[topic.name]:
         of = getattr(columns, ACCESS[column.type])(column.name)
         row[column.name] = _text(columns, of, place) if isinstance(of, Text) else _value(column.type, of, place)
     return row
@@ -81,7 +81,8 @@ def _value(kind: str, of: Any, place: int) -> Any:
 def assert_same(topic: EventTopic, values: Sequence[bytes | None], received_ms: Sequence[int]) -> Columns:
     """The columns say of every record what the contract does. Returns them."""
     columns = DECODERS[topic.name].decode(values, np.array(received_ms, np.int64))
+    broken = dict(columns.broken)
     for place, (raw, received) in enumerate(zip(values, received_ms, strict=True)):
-        found, expected = by_columns(columns, topic, place), by_contract(topic, raw, received)
+        found, expected = by_columns(columns, broken, topic, place), by_contract(topic, raw, received)
         assert repr(found) == repr(expected), raw
     return columns
