@@ -26,7 +26,7 @@ from infra.topics import ensure_topics, offsets, partition_count, topic_id
 from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
 from streams.bronze_metrics import Metrics, serve
 from streams.bronze_tables import SOURCES, BronzeTables, Pending
-from streams.delta_sink import PositionMoved
+from streams.delta_log import PositionMoved
 from streams.ownership import Owned
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.errors import PositionRefused
-from streams.delta_sink import Changes, DeltaSink, PositionMoved
+from streams.delta_log import Changes, PositionMoved
+from streams.delta_sink import DeltaSink
 
 ATTEMPTS = 10
 """At a claim. Each failure means that another process has just committed or claimed."""
