@@ -39,11 +39,12 @@ class BronzeTables:
         """Raises LakeDamaged for a log that can't be trusted, PositionRefused for one that belongs to other topics."""
         for table in (*BRONZE.values(), DEAD_LETTERS):
             audit(local_path(table, lake_root))
-        self._letters = DeltaSink(DEAD_LETTERS, lake_root, sources, step=step)
         self._rows = {
             name: DeltaSink(BRONZE[name], lake_root, {name: sources[name]}, sorted_by(topic), step)
             for name, topic in EVENT_TOPICS.items()
         }
+        # After the tables of rows, whose refusal names both folders that an operator has to see to.
+        self._letters = DeltaSink(DEAD_LETTERS, lake_root, sources, step=step)
         self._decoders = {name: Decoder(topic) for name, topic in EVENT_TOPICS.items()}
 
     def claim(self, topic: str, topic_id: str, ends: Mapping[int, tuple[int, int]]) -> list[Owned]:
@@ -85,7 +86,7 @@ class BronzeTables:
             if topic != DEAD_LETTER_TOPIC.name:
                 done[BRONZE[topic].name] = self._commit_rows(topic, group, pending)
             for owned in group:
-                owned.position = owned.next
+                owned.rows_kept()
         return done
 
     def _commit_rows(self, topic: str, group: Iterable[Owned], pending: Pending) -> int:

@@ -112,11 +112,14 @@ class DeltaSink:
         for name, value in sources.items():
             found = bound.get(_property(name))
             if found not in (None, value):
+                letters = self.path.parent / "dead_letters"
+                folders = f"move {letters}" if self.path == letters else f"move both {self.path} and {letters}"
                 msg = (
                     f"{self.path} is filled from topic {name} with {found}, but Kafka now has {value}: the topic was "
                     "deleted and created again, or its partitions were changed, so an offset may mean another record. "
-                    f"Restore the topic; or, to begin anew, move both {self.path} and {self.path.parent}/dead_letters "
-                    "away (they stay readable there) and start again: the topic is then read from its beginning"
+                    f"Restore the topic; or, to begin anew, {folders} away (what they hold stays readable there; "
+                    "`playlake reconcile` then misses the dead letters of all topics) and start again: the topic is "
+                    "then read from its beginning"
                 )
                 raise PositionRefused(msg)
 

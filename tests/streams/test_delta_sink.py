@@ -85,6 +85,29 @@ def test_dead_letters_that_came_before_a_crash_are_left_out(lake: str, table: De
     assert table.stored(start_of(P0)) == 20
 
 
+def test_dead_letters_that_were_set_back_are_noticed(lake: str, table: DeltaSink) -> None:
+    d = dead_in(lake)
+    [owned] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table, d)
+    for first in (0, 10):
+        owned.next = first + 10
+        d.commit(letters([first]), owned.letters_changes())
+        owned.letters_kept()
+        table.commit(rows(range(first + 1, first + 10)), owned.rows_changes())
+        owned.rows_kept()
+    [again] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table, d)
+    assert (again.position, again.letters_position) == (20, 20)
+    # Somebody restores a backup of the dead letters, from before their last commit (and the claim that came after it).
+    for _ in range(2):
+        _newest(d.path).unlink()
+    audit(d.path)
+    with pytest.raises(LakeDamaged, match=r"up to offset 10, but .* kept up to 20: newest commits .* are missing"):
+        claim(PLAYBACK.name, ID, {0: (0, 100)}, table, dead_in(lake))
+    # A table that was moved away as a whole begins anew.
+    d.path.rename(d.path.parent / "moved")
+    [anew] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table, dead_in(lake))
+    assert (anew.position, anew.letters_position) == (20, None)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "why"), [(41, 100, "1 records went by retention"), (0, 39, "ends at offset 39")]
 )
