@@ -112,14 +112,10 @@ class DeltaSink:
         for name, value in sources.items():
             found = bound.get(_property(name))
             if found not in (None, value):
-                letters = self.path.parent / "dead_letters"
-                folders = f"move {letters}" if self.path == letters else f"move both {self.path} and {letters}"
                 msg = (
                     f"{self.path} is filled from topic {name} with {found}, but Kafka now has {value}: the topic was "
                     "deleted and created again, or its partitions were changed, so an offset may mean another record. "
-                    f"Restore the topic; or, to begin anew, {folders} away (what they hold stays readable there; "
-                    "`playlake reconcile` then misses the dead letters of all topics) and start again: the topic is "
-                    "then read from its beginning"
+                    f"Restore the topic; or, to begin anew, {begin_anew(self.path)}"
                 )
                 raise PositionRefused(msg)
 
@@ -145,6 +141,16 @@ def local_path(table: Table, lake_root: str) -> Path:
         msg = f"the sink writes to a folder, but the lake is {lake_root}"
         raise SettingsError(msg)
     return Path(table.path(lake_root)).absolute()
+
+
+def begin_anew(path: Path) -> str:
+    """What an operator does to have the topic of a table read once more: the end of a sentence."""
+    letters = path.parent / "dead_letters"
+    folders = f"{letters}" if path == letters else f"both {path} and {letters}"
+    return (
+        f"stop all sinks, move {folders} away (what they hold stays readable there; `playlake reconcile` then misses "
+        "the dead letters of all topics) and start again: the topic is then read from its beginning"
+    )
 
 
 def _property(source: str) -> str:

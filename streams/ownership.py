@@ -24,7 +24,7 @@ from typing import Any
 
 from infra.errors import LakeDamaged, PositionRefused
 from streams.delta_log import Changes, PositionMoved
-from streams.delta_sink import DeltaSink
+from streams.delta_sink import DeltaSink, begin_anew
 
 ATTEMPTS = 10
 """At a claim. Each failure means that another process has just committed or claimed."""
@@ -167,8 +167,7 @@ def _letters_are_gone(owned: Owned, rows: DeltaSink, letters: DeltaSink) -> str:
         f"{letters.path} has the dead letters of {owned.topic}/{owned.partition} up to offset "
         f"{letters.stored(owned.transaction) or 0}, but {rows.path} was written when they were kept up to "
         f"{owned.letters_marked}: newest commits of the dead letters are missing. Restore that folder from a backup "
-        f"that has them; or, while Kafka still keeps the records, move both {rows.path} and {letters.path} away (they "
-        "stay readable there) and start again: the topic is then read from its beginning"
+        f"that has them; or, while Kafka still keeps the records, {begin_anew(rows.path)}"
     )
 
 
@@ -179,8 +178,4 @@ def _cannot_go_on(owned: Owned, low: int, high: int, rows: DeltaSink) -> str:
         why = f"but Kafka has only what is from {low} on: {lost} records went by retention, unread. Restore them"
     else:
         why = f"but it ends at offset {high}: records that are in the lake are gone from Kafka. Restore the topic"
-    return (
-        f"{at}, {why}; or, to go on without them, move both {rows.path} and {rows.path.parent}/dead_letters away "
-        "(they stay readable there; `playlake reconcile` then misses the dead letters of all topics) and start again: "
-        "the topic is then read from its beginning"
-    )
+    return f"{at}, {why}; or, to go on without them, {begin_anew(rows.path)}"
