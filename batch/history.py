@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -43,11 +45,13 @@ def version(path: str) -> int | None:
 def has_new_files(path: str, after: int | None, until: int) -> bool:
     """Whether versions `(after, until]` of a table (all up to `until` when None) may have brought it rows.
 
-    Commits that only move a position are many, and this tells them apart without Spark.
+    Commits that only move a position or merge files are many, and this tells them apart without Spark.
     """
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
+    if after is not None and (brought := _brought(path, after, until)) is not None:
+        return bool(brought)
     now = set(DeltaTable(path, version=until).file_uris())
     if after is None:
         return bool(now)
@@ -55,6 +59,35 @@ def has_new_files(path: str, after: int | None, until: int) -> bool:
         return not now <= set(DeltaTable(path, version=after).file_uris())
     except DeltaError:  # a version whose log is gone
         return True
+
+
+def can_follow(path: str, after: int, until: int) -> bool:
+    """Whether it can still be told row by row what versions `(after, until]` brought.
+
+    Maintenance deletes the log of old versions, and files that were merged into others. A reader that was away for
+    longer than that finds the rows in the table, but not what is new of them.
+    """
+    if "://" in path:
+        return True  # nothing of ours maintains it
+    brought = _brought(path, after, until)
+    return brought is not None and all((Path(path) / file).exists() for file in brought)
+
+
+def _brought(path: str, after: int, until: int) -> list[str] | None:
+    """Files with new rows of versions `(after, until]`, relative to the table; None when the log does not tell."""
+    if "://" in path:
+        return None
+    found = []
+    for number in range(after + 1, until + 1):
+        try:
+            commit = (Path(path) / "_delta_log" / f"{number:020}.json").read_bytes()
+        except FileNotFoundError:
+            return None
+        for line in commit.splitlines():
+            if line.startswith(b'{"add":'):
+                add = msgspec.json.decode(line)["add"]
+                found += [unquote(add["path"])] if add["dataChange"] else []
+    return found
 
 
 def columns_of(path: str) -> set[str] | None:

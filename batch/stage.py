@@ -33,13 +33,14 @@ and the newest one that has it is the table's watermark.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict
 
-from batch.history import Progress, commit_of
+from batch.history import Progress, can_follow, commit_of
 from batch.spark import retry_conflicts
 from infra.errors import LakeDamaged, SettingsError
 from infra.settings import Settings
@@ -47,6 +48,8 @@ from schemas.table import Table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger("batch.stage")
 
 REMOVED = "__removed"
 KEEP_HOURS = 24
@@ -173,8 +176,14 @@ def read_version(spark: SparkSession, path: str, at: int) -> DataFrame:
 
 
 def changes(spark: SparkSession, path: str, after: int | None, until: int) -> DataFrame:
-    """Rows that versions `(after, until]` put into a table; all rows when `after` is None."""
+    """Rows that versions `(after, until]` put into a table; all rows when `after` is None.
+
+    All rows, too, when the log no longer tells those versions apart: whoever asks knows a row that it has already.
+    """
     if after is None:
+        return read_version(spark, path, until)
+    if not can_follow(path, after, until):
+        log.warning("reading all of a table: its log does not go back so far", extra={"table": path, "after": after})
         return read_version(spark, path, until)
     feed = spark.read.format("delta").option("readChangeFeed", "true")
     rows = feed.option("startingVersion", after + 1).option("endingVersion", until).load(path)

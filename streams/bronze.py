@@ -28,7 +28,7 @@ from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
 from streams.bronze_metrics import Metrics, serve
 from streams.bronze_tables import SOURCES, BronzeTables, Pending
 from streams.bronze_writer import Writer
-from streams.delta_sink import PositionMoved
+from streams.delta_log import PositionMoved
 from streams.ownership import Owned
 
 if TYPE_CHECKING:

@@ -45,10 +45,11 @@ class BronzeTables:
         """Raises LakeDamaged for a log that can't be trusted, PositionRefused for one that belongs to other topics."""
         for table in (*BRONZE.values(), DEAD_LETTERS):
             audit(local_path(table, lake_root))
-        self._letters = DeltaSink(DEAD_LETTERS, lake_root, sources, step=step)
         self._rows = {
             name: DeltaSink(BRONZE[name], lake_root, {name: sources[name]}, step=step) for name in EVENT_TOPICS
         }
+        # After the tables of rows, whose refusal names both folders that an operator has to see to.
+        self._letters = DeltaSink(DEAD_LETTERS, lake_root, sources, step=step)
         self._decoders = {name: Decoder(topic) for name, topic in EVENT_TOPICS.items()}
 
     def claim(self, topic: str, topic_id: str, ends: Mapping[int, tuple[int, int]]) -> list[Owned]:
@@ -80,7 +81,7 @@ class BronzeTables:
             if topic != DEAD_LETTER_TOPIC.name:
                 done[BRONZE[topic].name] = self._commit_rows(topic, group, rows.get(topic))
             for owned in group:
-                owned.position = owned.next
+                owned.rows_kept()
         return done
 
     def _decoded(self, pending: Pending) -> dict[str, pa.Table]:

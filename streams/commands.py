@@ -321,6 +321,16 @@ def reconcile_command(
         raise typer.Exit(1)
 
 
+@app.command("maintain")
+def maintain_command() -> None:
+    """Merge small files of bronze's closed days, clean old logs, delete replaced files. Safe beside a running sink."""
+    from infra.settings import Settings
+    from streams.maintain import maintain
+
+    for done in maintain(Settings.from_env()):
+        typer.echo(str(done))
+
+
 def _content_of(path: Path) -> str:
     """A mapping file's content stands for it: another content is another mapping."""
     from streams.intake.bulk.rows import fingerprint

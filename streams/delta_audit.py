@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from infra.errors import LakeDamaged
-from streams.delta_sink import FILES_KEY, TRANSACTIONS_KEY
+from streams.delta_log import FILES_KEY, REMOVED_KEY, TRANSACTIONS_KEY
 
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet")
@@ -71,7 +71,7 @@ def _read(file: Path, *, is_newest: bool) -> list[dict[str, Any]]:
     info: Mapping[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
     if not info:
         raise LakeDamaged(_message(file, "has no commitInfo", is_newest))
-    for key, kind in ((FILES_KEY, "add"), (TRANSACTIONS_KEY, "txn")):
+    for key, kind in ((FILES_KEY, "add"), (REMOVED_KEY, "remove"), (TRANSACTIONS_KEY, "txn")):
         found = sum(kind in action for action in actions)
         if info.get(key, found) != found:
             raise LakeDamaged(_message(file, f"says {info[key]} `{kind}` lines and has {found}", is_newest))

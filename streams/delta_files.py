@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from deltalake.transaction import AddAction
 
 
-def write_files(root: Path, rows: pa.Table, partition_by: str | None, sorted_by: Sequence[str]) -> list[AddAction]:
-    """One sorted file a partition; returns what a commit says of them. Nothing refers to them before it does."""
+def write_files(
+    root: Path, rows: pa.Table, partition_by: str | None, sorted_by: Sequence[str], *, are_new: bool = True
+) -> list[AddAction]:
+    """One sorted file a partition; returns what a commit says of them. Nothing refers to them before it does.
+
+    `are_new`: the table does not have these rows yet, so that whoever follows its changes must see them.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -26,19 +31,20 @@ def write_files(root: Path, rows: pa.Table, partition_by: str | None, sorted_by:
         keys = pa.table({name: rows[name].cast(_plain_type(rows[name].type)) for name in sorted_by})
         rows = rows.take(pc.sort_indices(keys, [(name, "ascending") for name in sorted_by]))
     if partition_by is None:
-        return [_write_file(root, rows, {})]
+        return [_write_file(root, rows, {}, are_new)]
     values = pc.unique(rows[partition_by]).to_pylist()
     return [
         _write_file(
             root,
             rows if len(values) == 1 else rows.filter(pc.equal(rows[partition_by], value)),
             {partition_by: str(value)},
+            are_new,
         )
         for value in values
     ]
 
 
-def _write_file(root: Path, rows: pa.Table, partition: dict[str, str | None]) -> AddAction:
+def _write_file(root: Path, rows: pa.Table, partition: dict[str, str | None], is_new: bool) -> AddAction:
     import pyarrow as pa
     import pyarrow.parquet as pq
     from deltalake.transaction import AddAction
@@ -61,7 +67,7 @@ def _write_file(root: Path, rows: pa.Table, partition: dict[str, str | None]) ->
         size=file.stat().st_size,
         partition_values=partition,
         modification_time=int(time.time() * 1000),
-        data_change=True,
+        data_change=is_new,
         stats=json.dumps(_statistics(rows)),
     )
 

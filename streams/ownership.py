@@ -1,11 +1,12 @@
 """Who may write a partition's records, and from which offset: the claim that every assignment begins with.
 
-Three numbers of a partition stand in the Delta log of its bronze table R, two of them also in that of the dead letters
-D, as application transactions:
+Numbers of a partition stand in the Delta log of its bronze table R, the first two also in that of the dead letters D,
+as application transactions:
 
     bronze/<topic id>/<partition>         position: every record before it is in R or in D
     bronze/<topic id>/<partition>/epoch   raised by each claim
     bronze/<topic id>/<partition>/start   (R only) where the topic began when it was first read
+    bronze/<topic id>/<partition>/letters/<id of table D>   (R only) D's position, as far as R's commits have seen it
 
 Why a record is in R or D exactly once. An owner claims by raising the epoch in R and in D; each of its later commits
 compares and rewrites the epoch (`DeltaSink.commit`), so none gets through once a later claim is there: between two
@@ -21,8 +22,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.errors import PositionRefused
-from streams.delta_sink import Changes, DeltaSink, PositionMoved
+from infra.errors import LakeDamaged, PositionRefused
+from streams.delta_log import Changes, PositionMoved
+from streams.delta_sink import DeltaSink, begin_anew
 
 ATTEMPTS = 10
 """At a claim. Each failure means that another process has just committed or claimed."""
@@ -40,6 +42,9 @@ class Owned:
     letters_position: int | None
     known_letters: frozenset[int] = frozenset()
     """Offsets from `position` on that are in D already."""
+    letters_mark: str | None = None
+    """Id under which R says how far D had come; None where D is the table of rows itself."""
+    letters_marked: int | None = None
     next: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,7 +52,10 @@ class Owned:
 
     def rows_changes(self) -> dict[str, tuple[int | None, int]]:
         """What the commit to R that brings it up to `next` compares and stores."""
-        return {self.transaction: (self.position, self.next)} | self._keep_epoch()
+        changes = {self.transaction: (self.position, self.next)} | self._keep_epoch()
+        if self.letters_mark and self.letters_position is not None:
+            changes[self.letters_mark] = (self.letters_marked, self.letters_position)
+        return changes
 
     def letters_changes(self) -> dict[str, tuple[int | None, int]]:
         """The same for D. D's position may be ahead of R's and never goes back."""
@@ -57,6 +65,12 @@ class Owned:
     def letters_kept(self) -> None:
         """D has been brought up to `next`."""
         self.letters_position = max(self.next, self.letters_position or 0)
+
+    def rows_kept(self) -> None:
+        """R has been brought up to `next`."""
+        self.position = self.next
+        if self.letters_mark:
+            self.letters_marked = self.letters_position
 
     def _keep_epoch(self) -> dict[str, tuple[int | None, int]]:
         return {epoch_of(self.transaction): (self.epoch, self.epoch)}
@@ -75,12 +89,18 @@ def start_of(transaction: str) -> str:
     return f"{transaction}/start"
 
 
+def letters_of(transaction: str, letters: DeltaSink) -> str:
+    """Where R keeps D's position. A D that was moved away and made anew begins anew."""
+    return f"{transaction}/letters/{letters.table_id}"
+
+
 def claim(
     topic: str, topic_id: str, ends: Mapping[int, tuple[int, int]], rows: DeltaSink, letters: DeltaSink
 ) -> list[Owned]:
     """Take over partitions of one topic. `ends`: partition → (first offset that Kafka keeps, offset after the last).
 
-    Raises PositionRefused when Kafka no longer has what comes next, PositionMoved when others keep claiming.
+    Raises PositionRefused when Kafka no longer has what comes next, LakeDamaged when dead letters are gone that were
+    kept, PositionMoved when others keep claiming.
     """
     for attempt in range(ATTEMPTS):
         try:
@@ -94,6 +114,7 @@ def claim(
 def _claim(
     topic: str, topic_id: str, ends: Mapping[int, tuple[int, int]], rows: DeltaSink, letters: DeltaSink
 ) -> list[Owned]:
+    # In this order: what R says of D is then no newer than what is seen of D.
     rows.reopen()
     letters.reopen()
     taken: list[Owned] = []
@@ -109,6 +130,11 @@ def _claim(
             in_rows |= {name: (None, low), start_of(name): (None, low)}
         elif not low <= stored <= high:
             raise PositionRefused(_cannot_go_on(owned, low, high, rows))
+        if letters is not rows:
+            owned.letters_mark = letters_of(name, letters)
+            owned.letters_marked = rows.stored(owned.letters_mark)
+            if (owned.letters_marked or 0) > (letters.stored(name) or 0):
+                raise LakeDamaged(_letters_are_gone(owned, rows, letters))
         in_rows[epoch_of(name)] = (epochs[0], epoch)
         in_letters[epoch_of(name)] = (epochs[1], epoch)
         taken.append(owned)
@@ -136,6 +162,15 @@ def _letters_from(letters: DeltaSink, owned: Owned) -> frozenset[int]:
     return frozenset(row["offset"] for row in rows)
 
 
+def _letters_are_gone(owned: Owned, rows: DeltaSink, letters: DeltaSink) -> str:
+    return (
+        f"{letters.path} has the dead letters of {owned.topic}/{owned.partition} up to offset "
+        f"{letters.stored(owned.transaction) or 0}, but {rows.path} was written when they were kept up to "
+        f"{owned.letters_marked}: newest commits of the dead letters are missing. Restore that folder from a backup "
+        f"that has them; or, while Kafka still keeps the records, {begin_anew(rows.path)}"
+    )
+
+
 def _cannot_go_on(owned: Owned, low: int, high: int, rows: DeltaSink) -> str:
     at = f"{owned.topic}/{owned.partition} is to be read from offset {owned.position}"
     if owned.position < low:
@@ -143,7 +178,4 @@ def _cannot_go_on(owned: Owned, low: int, high: int, rows: DeltaSink) -> str:
         why = f"but Kafka has only what is from {low} on: {lost} records went by retention, unread. Restore them"
     else:
         why = f"but it ends at offset {high}: records that are in the lake are gone from Kafka. Restore the topic"
-    return (
-        f"{at}, {why}; or, to go on without them, move both {rows.path} and {rows.path.parent}/dead_letters away "
-        "(they stay readable there) and start again: the topic is then read from its beginning"
-    )
+    return f"{at}, {why}; or, to go on without them, {begin_anew(rows.path)}"

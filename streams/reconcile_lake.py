@@ -152,8 +152,9 @@ class Lake:
         return _stored(self._bronze[cut.topic], transaction_of(self._ids[cut.topic], cut.partition))
 
     def _watermark(self, topic: EventTopic, bronze: DeltaTable | None) -> tuple[int | None, int]:
-        """The bronze version that silver says it holds, and how many rows came after it."""
+        """The bronze version that silver says it holds, and how many rows came after it (all, if that is unknown)."""
         from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
 
         silver = self._silver[topic.name]
         if silver is None or bronze is None:
@@ -164,7 +165,10 @@ class Lake:
             if version == bronze.version():
                 return version, 0
             if version is not None:
-                then = DeltaTable(bronze.table_uri, version=version)
+                try:
+                    then = DeltaTable(bronze.table_uri, version=version)
+                except DeltaError:  # a version whose log is gone: silver will look at all rows
+                    then = None
                 count = [query(f"SELECT count(*) AS n FROM {_scan(at)}")[0]["n"] for at in (bronze, then)]
                 return version, count[0] - count[1]
         return None, 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -12,9 +14,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from deltalake import DeltaTable
 
 from batch import run
-from batch.history import progress, version
+from batch.history import can_follow, progress, version
 from batch.publish import publish
 from batch.stage import Days
 from infra.errors import CheckFailed, ProcessError, StageRefused
@@ -24,6 +27,7 @@ from schemas.fact import from_ms, to_ms
 from schemas.registry import CMCD
 from schemas.stage import Manifest, StagedLayer
 from schemas.tables import BRONZE, SILVER
+from streams.maintain import maintain_table
 from tests.batch.world import (
     START,
     TOPICS,
@@ -219,6 +223,37 @@ def test_derived_sessions_that_a_late_event_merges_or_splits_leave_no_orphan(lak
     pass_through(lake, "silver")
     assert read(lake, "silver.sessions") == expected_sessions(lake, sent)
     assert sorted(row["event_count"] for row in read(lake, "silver.sessions")) == [1, 1, 3]
+
+
+@pytest.mark.long
+def test_silver_follows_bronze_over_merges_and_over_a_log_that_was_cleaned(lake: Settings) -> None:
+    table = BRONZE["user.playback.events"]
+    path = Path(table.path(lake.lake_root))
+    sent = playback(seed=4, viewers=6)
+    cuts = [0, len(sent) // 4, len(sent) // 2, len(sent)]
+    parts = [sent[begin:end] for begin, end in pairwise(cuts)]
+    write_bronze(lake, parts[0])
+    assert pass_through(lake, "silver")
+    # Merged before silver has seen it; what was merged must come once, and the merge itself is no news.
+    write_bronze(lake, parts[1])
+    maintain_table(path, table, ("partition", "offset"), time.time() + 86_400)
+    assert pass_through(lake, "silver")
+    followed = DeltaTable(path).version()
+    assert run.stage(lake, "silver") is None
+    # Away for longer than the log is kept: silver's version is one that nobody can read any more.
+    for part in (parts[2][::2], parts[2][1::2]):
+        write_bronze(lake, part)
+    DeltaTable(path).create_checkpoint()
+    for file in (path / "_delta_log").iterdir():
+        os.utime(file, (time.time() - 8 * 86_400,) * 2)
+    DeltaTable(path).cleanup_metadata()
+    assert not can_follow(str(path), followed, followed + 1)
+    assert pass_through(lake, "silver")
+    assert read(lake, "silver.sessions") == expected_sessions(lake, sent)
+    expected = expected_events(sent)
+    rows = read(lake, "silver.playback_events")
+    assert len(rows) == len(expected)
+    assert {row["event_id"] for row in rows} == expected.keys()
 
 
 def test_two_runs_at_once_equal_one(lake: Settings) -> None:

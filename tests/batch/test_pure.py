@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pyarrow as pa
@@ -12,7 +15,7 @@ import pytest
 from deltalake import DeltaTable
 
 from batch.gold.stage import gold_tables, sources_of
-from batch.history import Progress, has_new_files
+from batch.history import Progress, can_follow, has_new_files
 from batch.publish import NEVER, cutover_minute
 from batch.silver.fold import COPIES, INPUT_COLUMNS, REPORT_INPUT_COLUMNS, groups
 from batch.stage import Days, in_dates
@@ -27,6 +30,7 @@ from schemas.registry import CMCD, PLAYBACK
 from schemas.stage import Audit, Manifest, StagedTable
 from schemas.tables import BRONZE
 from streams.bronze_rows import Decoder
+from streams.maintain import maintain_table
 from tests.batch.world import START, cmcd, playback, write_bronze
 
 MANIFEST = Manifest(
@@ -111,6 +115,28 @@ def test_only_a_version_that_brought_files_is_worth_a_look(settings: Settings) -
         (after, until) for until in range(4) for after in (None, *range(until)) if has_new_files(path, after, until)
     ]
     assert found == [(None, 1), (0, 1), (None, 2), (0, 2), (None, 3), (0, 3), (1, 3), (2, 3)]
+
+
+def test_merged_files_are_no_news_and_a_cleaned_log_is_noticed(settings: Settings) -> None:
+    table = BRONZE[PLAYBACK.name]
+    path = table.path(settings.lake_root)
+    sent = playback(seed=5, viewers=3)
+    for n in range(3):
+        write_bronze(settings, sent[n * 5 : n * 5 + 5])
+    maintain_table(Path(path), table, ("partition", "offset"), time.time() + 86_400)
+    until = DeltaTable(path).version()
+    assert not has_new_files(path, 2, until)
+    assert has_new_files(path, 1, until)
+    assert can_follow(path, 0, until)
+    # What version 2 brought was merged, and deleted after the retention.
+    gone = json.loads((Path(path) / "_delta_log" / f"{2:020}.json").read_bytes().splitlines()[1])["add"]["path"]
+    (Path(path) / gone).unlink()
+    assert not can_follow(path, 1, until)
+    assert can_follow(path, 2, until)
+    # The log of version 1 was cleaned away.
+    (Path(path) / "_delta_log" / f"{1:020}.json").unlink()
+    assert has_new_files(path, 0, until)
+    assert not can_follow(path, 0, until)
 
 
 def test_every_gold_table_is_checked_and_described() -> None:

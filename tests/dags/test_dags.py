@@ -22,13 +22,14 @@ from tests.dags.conftest import Airflow
 pytestmark = pytest.mark.timeout(400)
 
 CHAIN = {
+    "maintenance": ([], []),
     "silver": ([], ["silver"]),
     "gold": (["silver"], ["gold_staged"]),
     "quality": (["gold_staged"], ["gold_audited"]),
     "publish": (["gold_audited"], ["warehouse"]),
 }
 """DAG → the assets that wake it, the assets that it updates."""
-POOLS = {"silver": "silver", "gold": "gold", "quality": "gold", "publish": "gold"}
+POOLS = {"maintenance": "bronze", "silver": "silver", "gold": "gold", "quality": "gold", "publish": "gold"}
 
 
 def test_dag_files_import_nothing_but_airflow_and_the_standard_library() -> None:

@@ -78,15 +78,22 @@ def produce(settings: Settings, count: int, seed: int = 1, broken: float = 0.01,
 
 
 @contextlib.contextmanager
-def sink(settings: Settings, group: str, *fatal: str | int) -> Iterator[subprocess.Popen[bytes]]:
-    """A sink process, with a metrics port of its own; killed at the end if it still runs."""
+def sink(settings: Settings, group: str, *fatal: str | int, newer: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """A sink process, with a metrics port of its own; killed at the end if it still runs. `sink_child.py` says more."""
     from tests.conftest import free_ports
 
     own = replace(settings, sink_metrics_port=free_ports(1)[0], sink_commit_s=0.3)
     settings.home.mkdir(parents=True, exist_ok=True)
     with (settings.home / "sink.log").open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.streams.sink_child", group, *map(str, fatal)],
+            [
+                sys.executable,
+                "-m",
+                "tests.streams.sink_child",
+                *(["--newer"] if newer else []),
+                group,
+                *map(str, fatal),
+            ],
             env={**os.environ, **own.to_env()},
             cwd=ROOT,
             stdout=out,

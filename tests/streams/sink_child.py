@@ -1,6 +1,7 @@
-"""A sink process for tests: `python -m tests.streams.sink_child GROUP [STEP COUNT [SIGNAL]]`.
+"""A sink process for tests: `python -m tests.streams.sink_child [--newer] GROUP [STEP COUNT [SIGNAL]]`.
 
-It sends itself the signal (SIGKILL) when the step with that name comes for the COUNT-th time.
+It sends itself the signal (SIGKILL) when the step with that name comes for the COUNT-th time. `--newer`: its contract
+is that of `newer_contract.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import sys
 
 from infra import log
 from infra.settings import Settings
-from streams.bronze import run
 
 
 def main(group: str, fatal_step: str = "", count: str = "0", how: str = "SIGKILL") -> None:
@@ -24,9 +24,17 @@ def main(group: str, fatal_step: str = "", count: str = "0", how: str = "SIGKILL
             if left == 0:
                 os.kill(os.getpid(), signal.Signals[how])
 
+    from streams.bronze import run
+
     log.setup("sink")
     run(Settings.from_env(), group, step)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    arguments = sys.argv[1:]
+    if arguments[0] == "--newer":
+        from tests.streams.newer_contract import install
+
+        install()
+        arguments.pop(0)
+    main(*arguments)

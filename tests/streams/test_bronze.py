@@ -10,20 +10,18 @@ import threading
 import time
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
 from infra.kafka import producer_config
 from infra.settings import Settings
-from infra.topics import ensure_topics, offsets
+from infra.topics import offsets
 from schemas.examples import fullest, smallest
 from schemas.registry import EVENT_TOPICS, PLAYBACK
 from schemas.table import Table
 from schemas.tables import BRONZE, DEAD_LETTERS
 from schemas.topic import Topic
 from streams.bronze_tables import SOURCES
-from tests.conftest import delete_topics
 from tests.streams.bronze_world import (
     assert_each_record_once,
     event,
@@ -127,23 +125,6 @@ def test_one_that_slept_before_its_commit_is_too_late(
                 stop(process)
     assert "another process got in between" in log_of(kafka)
     assert assert_each_record_once(kafka) == {"rows": 4000 - bad, "letters": bad}
-
-
-@pytest.mark.parametrize("partitions", [2, 3])
-def test_a_topic_that_is_not_the_one_it_was_is_refused(
-    kafka: Settings, topics: Mapping[str, Topic], partitions: int
-) -> None:
-    produce(kafka, 100)
-    with sink(kafka, "g") as process:
-        wait_caught_up(kafka, 30, process)
-        stop(process)
-    delete_topics(kafka, [PLAYBACK.name])
-    now = replace(kafka, topic_partitions=partitions)
-    ensure_topics(now, [PLAYBACK])
-    with sink(replace(kafka, topic_partitions=2), "g") as process:
-        assert process.wait(30) == 1
-    expected = "created again" if partitions == 2 else "has partitions 3, expected 2"
-    assert expected in log_of(kafka).splitlines()[-1]
 
 
 def test_an_event_of_every_kind_reaches_its_table(kafka: Settings, topics: Mapping[str, Topic]) -> None:

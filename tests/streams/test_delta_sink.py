@@ -3,62 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from infra.errors import LakeDamaged, PositionRefused
 from schemas.registry import PLAYBACK
-from schemas.tables import BRONZE, DEAD_LETTERS
-from streams.bronze_rows import Decoder, sorted_by
-from streams.dead_letters import rejected, to_arrow
+from streams.bronze_rows import Decoder
 from streams.delta_audit import audit
-from streams.delta_sink import DeltaSink, PositionMoved
-from streams.ownership import claim, epoch_of, start_of, transaction_of
+from streams.delta_log import PositionMoved
+from streams.delta_sink import DeltaSink
+from streams.ownership import claim, epoch_of, start_of
 from tests.streams.bronze_world import event, query
-
-TABLE = BRONZE[PLAYBACK.name]
-ID = "topicid"
-SOURCE = {PLAYBACK.name: f"id {ID}, 2 partitions"}
-P0 = transaction_of(ID, 0)
-RECEIVED_MS = 1_768_509_045_000
-
-
-class Record:
-    """What the sink needs of a Kafka record."""
-
-    def __init__(self, offset: int, value: bytes | None, received_ms: int = RECEIVED_MS) -> None:
-        self._offset, self._value, self._received_ms = offset, value, received_ms
-
-    def topic(self) -> str:
-        return PLAYBACK.name
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self._offset
-
-    def timestamp(self) -> tuple[int, int]:
-        return 2, self._received_ms
-
-    def key(self) -> bytes | None:
-        return b"u1"
-
-    def value(self) -> bytes | None:
-        return self._value
-
-
-def rows(offsets: Sequence[int]) -> Any:
-    return Decoder(PLAYBACK).decode([Record(offset, event(offset)) for offset in offsets]).rows
-
-
-def letters(offsets: Sequence[int]) -> Any:
-    decoded = Decoder(PLAYBACK).decode([Record(offset, b"{") for offset in offsets])
-    return to_arrow([rejected(*pair) for pair in decoded.broken])
+from tests.streams.delta_world import ID, P0, SOURCE, TABLE, Record, dead_in, letters, offsets_in, rows, table_in
 
 
 @pytest.fixture
@@ -68,33 +27,25 @@ def lake(tmp_path: Path) -> str:
 
 @pytest.fixture
 def table(lake: str) -> DeltaSink:
-    return DeltaSink(TABLE, lake, SOURCE, sorted_by(PLAYBACK))
-
-
-def dead(lake: str) -> DeltaSink:
-    return DeltaSink(DEAD_LETTERS, lake, SOURCE)
-
-
-def offsets_in(sink: DeltaSink) -> list[int]:
-    return sorted(row["offset"] for row in query(sink.path, 'SELECT "offset" FROM t'))
+    return table_in(lake)
 
 
 def test_rows_and_position_come_in_one_commit(table: DeltaSink) -> None:
     table.commit(rows(range(5)), {P0: (None, 5)})
     table.commit(None, {P0: (5, 7)})
-    assert (table.stored(P0), offsets_in(table)) == (7, [0, 1, 2, 3, 4])
+    assert (table.stored(P0), offsets_in(table.path)) == (7, [0, 1, 2, 3, 4])
     with pytest.raises(PositionMoved, match="is 7, expected 5"):
         table.commit(rows(range(5)), {P0: (5, 10)})
-    assert offsets_in(table) == [0, 1, 2, 3, 4]
+    assert offsets_in(table.path) == [0, 1, 2, 3, 4]
 
 
 def test_a_handle_that_is_behind_gets_nothing_through(lake: str, table: DeltaSink) -> None:
     table.commit(None, {P0: (None, 5)})
     zombie = DeltaSink(TABLE, lake, SOURCE)
     table.commit(rows([5]), {P0: (5, 6)})
-    with pytest.raises(PositionMoved, match="Concurrent transaction"):
+    with pytest.raises(PositionMoved, match="is 6, expected 5"):
         zombie.commit(rows([5]), {P0: (5, 6)})
-    assert offsets_in(table) == [5]
+    assert offsets_in(table.path) == [5]
     # Other partitions are not concerned.
     zombie.reopen()
     table.commit(None, {P0: (6, 7)})
@@ -103,9 +54,9 @@ def test_a_handle_that_is_behind_gets_nothing_through(lake: str, table: DeltaSin
 
 
 def test_after_a_claim_the_former_owner_is_out_of_both_tables(lake: str, table: DeltaSink) -> None:
-    d = dead(lake)
+    d = dead_in(lake)
     [old] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table, d)
-    table_2, d_2 = DeltaSink(TABLE, lake, SOURCE), dead(lake)
+    table_2, d_2 = DeltaSink(TABLE, lake, SOURCE), dead_in(lake)
     [new] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table_2, d_2)
     assert new.epoch == old.epoch + 1
     old.next = 10
@@ -119,7 +70,7 @@ def test_after_a_claim_the_former_owner_is_out_of_both_tables(lake: str, table: 
 
 
 def test_dead_letters_that_came_before_a_crash_are_left_out(lake: str, table: DeltaSink) -> None:
-    d = dead(lake)
+    d = dead_in(lake)
     [old] = claim(PLAYBACK.name, ID, {0: (20, 100)}, table, d)
     old.next = 25
     d.commit(letters([21, 23]), old.letters_changes())  # and no rows: killed in between
@@ -134,11 +85,34 @@ def test_dead_letters_that_came_before_a_crash_are_left_out(lake: str, table: De
     assert table.stored(start_of(P0)) == 20
 
 
+def test_dead_letters_that_were_set_back_are_noticed(lake: str, table: DeltaSink) -> None:
+    d = dead_in(lake)
+    [owned] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table, d)
+    for first in (0, 10):
+        owned.next = first + 10
+        d.commit(letters([first]), owned.letters_changes())
+        owned.letters_kept()
+        table.commit(rows(range(first + 1, first + 10)), owned.rows_changes())
+        owned.rows_kept()
+    [again] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table, d)
+    assert (again.position, again.letters_position) == (20, 20)
+    # Somebody restores a backup of the dead letters, from before their last commit (and the claim that came after it).
+    for _ in range(2):
+        _newest(d.path).unlink()
+    audit(d.path)
+    with pytest.raises(LakeDamaged, match=r"up to offset 10, but .* kept up to 20: newest commits .* are missing"):
+        claim(PLAYBACK.name, ID, {0: (0, 100)}, table, dead_in(lake))
+    # A table that was moved away as a whole begins anew.
+    d.path.rename(d.path.parent / "moved")
+    [anew] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table, dead_in(lake))
+    assert (anew.position, anew.letters_position) == (20, None)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "why"), [(41, 100, "1 records went by retention"), (0, 39, "ends at offset 39")]
 )
 def test_a_position_that_kafka_has_not_is_refused(lake: str, table: DeltaSink, low: int, high: int, why: str) -> None:
-    d = dead(lake)
+    d = dead_in(lake)
     [owned] = claim(PLAYBACK.name, ID, {0: (0, 100)}, table, d)
     owned.next = 40
     table.commit(None, owned.rows_changes())

@@ -1,0 +1,171 @@
+"""Many small files of a closed day become few large ones, beside a sink that goes on writing.
+
+A compaction adds files and removes those that they stand in for, in one commit that says `dataChange: false`: readers
+of a version see the same rows before and after, and whoever follows the changes sees none. It touches no file that it
+did not read, and an append touches no file at all, so neither can undo the other; and it moves none of the sink's
+positions, so the sink's commits just go behind it.
+
+What two compactions at once would do is double rows: Delta lets a commit remove a file that another one has removed
+already. So whatever removes files from these tables must raise MAINTENANCE by compare-and-set.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from infra.errors import LakeDamaged
+from schemas.fact import from_ms
+from streams.delta_files import write_files
+from streams.delta_log import DeltaLog
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAINTENANCE = "playlake/maintenance"
+"""The application transaction that every commit which removes files raises by one."""
+OPERATION_KEY = "playlakeOperation"
+"""In commitInfo: what the commit was for."""
+QUIET_MS = 3_600_000
+"""A day is closed when it is over and nothing came to it for so long."""
+MAX_ROWS = 500_000
+"""Of a file that a compaction writes. They are sorted in memory: about 1 kB a row at its height."""
+MAX_BYTES = 128_000_000
+MAX_FILES = 10_000
+"""Removed by one commit."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of the table, as the log describes it. `path` is the log's own spelling."""
+
+    path: str
+    size: int
+    rows: int
+    written_ms: int
+    day: date
+
+    @property
+    def is_small(self) -> bool:
+        return self.rows < MAX_ROWS // 2 and self.size < MAX_BYTES // 2
+
+
+def compact(
+    log: DeltaLog,
+    partition_by: str,
+    sorted_by: Sequence[str],
+    now_ms: int,
+    step: Callable[[str], None] = lambda _name: None,
+) -> tuple[int, int]:
+    """Merge what `groups` finds; returns how many files became how many.
+
+    Raises PositionMoved when another maintenance is at work, LakeDamaged for a file that does not hold what the log
+    says of it.
+    """
+    number = log.stored(MAINTENANCE)
+    found = list(groups(_files(log, partition_by), now_ms))
+    for files in found:
+        merged = _merged(log, files, partition_by, sorted_by, step)
+        step("before commit")
+        following = (number or 0) + 1
+        log.commit(
+            merged, {MAINTENANCE: (number, following)}, {OPERATION_KEY: "compact"}, step=lambda: step("after commit")
+        )
+        number = following
+    return sum(map(len, found)), len(found)
+
+
+def groups(files: Iterable[DataFile], now_ms: int) -> Iterator[list[DataFile]]:
+    """Small files of closed days that are to become one each: of one day, written one after another."""
+    days: dict[date, list[DataFile]] = defaultdict(list)
+    for file in files:
+        days[file.day].append(file)
+    today = from_ms(now_ms).date()
+    for day in sorted(days):
+        if day >= today or max(file.written_ms for file in days[day]) > now_ms - QUIET_MS:
+            continue
+        small = sorted((file for file in days[day] if file.is_small), key=lambda file: file.written_ms)
+        yield from (group for group in _cut(small) if len(group) > 1)
+
+
+def _cut(files: Iterable[DataFile]) -> Iterator[list[DataFile]]:
+    """The files, in their order, in groups of bounded size."""
+    group: list[DataFile] = []
+    rows = size = 0
+    for file in files:
+        rows, size = rows + file.rows, size + file.size
+        if group and (rows > MAX_ROWS or size > MAX_BYTES or len(group) == MAX_FILES):
+            yield group
+            group, rows, size = [], file.rows, file.size
+        group.append(file)
+    yield group
+
+
+def _files(log: DeltaLog, partition_by: str) -> Iterator[DataFile]:
+    import pyarrow as pa
+
+    for action in pa.table(log.handle.get_add_actions()).to_pylist():
+        # Whoever wrote a file without counting its rows wrote it by other means: it stays as it is.
+        if action["num_records"] is not None:
+            yield DataFile(
+                action["path"],
+                action["size_bytes"],
+                action["num_records"],
+                action["modification_time"],
+                action["partition"][partition_by],
+            )
+
+
+def _merged(
+    log: DeltaLog, files: Sequence[DataFile], partition_by: str, sorted_by: Sequence[str], step: Callable[[str], None]
+) -> list[Any]:
+    """What the commit says of one group: the new file, written and read back, and the files it stands in for."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from deltalake.transaction import RemoveAction
+
+    step("before files")
+    schema = pa.schema(log.handle.schema().to_arrow())
+    pieces = [_read(log, file, schema, partition_by) for file in files]
+    rows = pa.concat_tables(pieces).sort_by([(name, "ascending") for name in sorted_by])
+    del pieces
+    added = write_files(log.path, rows, partition_by, (), are_new=False)
+    for one in added:
+        # The originals will be deleted one day: this is the time to look whether the copy is one.
+        with pq.ParquetFile(log.path / one.path) as written:
+            if not written.read().equals(rows.drop_columns([partition_by])):
+                msg = f"{log.path / one.path} does not hold what was written to it; the table still has the originals"
+                raise LakeDamaged(msg)
+    gone_ms = int(time.time() * 1000)
+    removed = [
+        RemoveAction(file.path, False, gone_ms, size=file.size, partition_values={partition_by: str(file.day)})
+        for file in files
+    ]
+    return [*added, *removed]
+
+
+def _read(log: DeltaLog, file: DataFile, schema: pa.Schema, partition_by: str) -> pa.Table:
+    """A file's rows in the columns that the table has by now."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = log.path / unquote(file.path)
+    with pq.ParquetFile(path) as source:
+        found = source.read()
+    if found.num_rows != file.rows:
+        msg = f"{path} has {found.num_rows} rows, the log says {file.rows}; nothing was compacted"
+        raise LakeDamaged(msg)
+    columns = []
+    for field in schema:
+        if field.name == partition_by:
+            columns.append(pa.repeat(pa.scalar(file.day, field.type), found.num_rows))
+        elif field.name in found.schema.names:
+            columns.append(found[field.name].cast(field.type))
+        else:
+            columns.append(pa.nulls(found.num_rows, field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
