@@ -1,7 +1,7 @@
 """The one input of every contestant: playback events in the wire form, in the order in which they would arrive.
 
-Sessions overlap as viewers do: they begin evenly over some minutes and live for one to three. Each event has an ISO time,
-the envelope of an SDK and one field that no contract knows. The event before says what the time until the next one was
+Sessions overlap as viewers do: they begin evenly over some minutes and live for one to three. Each event has an ISO
+time, the envelope of an SDK and one field that no contract knows. The event before says what the time until the next one was
 (playing, stalled, neither), so every contestant can fold it, and what must come out is known here.
 """
 
