@@ -147,7 +147,7 @@ def _watch(on: Stage, started: list[Process], made: Recording, events: int) -> R
                 msg = f"expected the worker to apply {events} events in {LIMIT_S:.0f} s, it applied {applied}"
                 raise TimeoutError(msg)
             time.sleep(0.01)
-    run = Run(int(applied - begin[2]), now - begin[0], _cpu(known) - begin[1], sum(_rss_mb(one) for one in known))
+    run = Run(int(applied - begin[2]), now - begin[0], _cpu(known) - begin[1], sum(peak_mb(one.pid) for one in known))
     expected = made.totals(events)
     until("the last live rows", lambda: ours(on)["events"] >= events, 30, every_s=0.5)
     _check("playlake", ours(on), expected)
@@ -206,8 +206,9 @@ def _cpu(processes: list[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
-def _rss_mb(process: psutil.Process) -> float:
-    status = Path(f"/proc/{process.pid}/status").read_text()
+def peak_mb(pid: int) -> float:
+    """The highest resident memory that a process had."""
+    status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 

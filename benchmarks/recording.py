@@ -1,8 +1,8 @@
 """The one input of every contestant: playback events in the wire form, in the order in which they would arrive.
 
 Sessions overlap as viewers do: they begin evenly over some minutes and live for one to three. Each event has an ISO
-time, the envelope of an SDK and one field that no contract knows. The event before says what the time until the next one was
-(playing, stalled, neither), so every contestant can fold it, and what must come out is known here.
+time, the envelope of an SDK and one field that no contract knows. What kind an event is says whether content moves or
+stalls until the next one, so every contestant can fold it, and what must come out is known here.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ PLAYING = (FIRST_FRAME, HEARTBEAT, QUALITY_CHANGE, STALL_END, RESUME)
 
 BEGIN_WITHIN_MS = 480_000
 """Sessions begin within so much time, and are seldom longer than four minutes."""
+USERS = 100_000
 BITRATES = (800, 1_600, 3_000, 4_500, 8_000)
 COUNTRIES = ("US", "DE", "BR", "IN", "JP", "FR", "MX", "GB", "KR", "ES", "IT", "CA", "ID", "TR", "PL", "AU")
 DEVICES = ("smart_tv", "mobile", "web")
@@ -62,15 +63,17 @@ class Recording:
         """How many sessions the first `events` events belong to."""
         return len(np.unique(self.session[:events]))
 
-    def records(self, events: int) -> Iterator[tuple[bytes, bytes]]:
-        """Key and value of the first `events` events."""
+    def records(self, events: int, first: int = 0, at_ms: int | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Key and value of the events from `first` to before `events`; with `at_ms` they all happened then."""
         second, head = -1, ""
-        columns = (column[:events].tolist() for column in (self.at_ms, self.session, self.seq, self.kind, self.bitrate))
-        for at, session, seq, kind, bitrate in zip(*columns, strict=True):
+        here = slice(first, events)
+        columns = (column[here].tolist() for column in (self.at_ms, self.session, self.seq, self.kind, self.bitrate))
+        for recorded, session, seq, kind, bitrate in zip(*columns, strict=True):
+            at = recorded if at_ms is None else at_ms
             if at // 1000 != second:
                 second = at // 1000
                 head = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-            user = f"user-{session % 100_000}"
+            user = f"user-{session % USERS}"
             yield (
                 user.encode(),
                 f'{{"eventId":"{session:08x}-{seq:04x}-4bd1-9f3e-6c0d2a","eventType":"{KINDS[kind]}",'
@@ -142,18 +145,19 @@ def _parts(at: np.ndarray, seq: np.ndarray, kind: np.ndarray, bitrate: np.ndarra
     }
 
 
+def bulk_producer(settings: Settings) -> Producer:
+    """One that is quick rather than prompt."""
+    large = {"linger.ms": 20, "compression.type": "lz4", "batch.size": 500_000, "queue.buffering.max.kbytes": 200_000}
+    return Producer(producer_config(settings, large))
+
+
 def write(settings: Settings, recording: Recording, sizes: dict[str, int]) -> None:
     """Write the recording to topics; `sizes` says how many of its first events each one gets. Topics must exist."""
-    producer = Producer(
-        producer_config(
-            settings,
-            {"linger.ms": 20, "compression.type": "lz4", "batch.size": 500_000, "queue.buffering.max.kbytes": 200_000},
-        )
-    )
+    producer = bulk_producer(settings)
     for count, (key, value) in enumerate(recording.records(max(sizes.values()))):
         for topic, size in sizes.items():
             if count < size:
-                _send(producer, topic, key, value)
+                send(producer, topic, key, value)
         if count % 1000 == 0:
             producer.poll(0)
     left = producer.flush(120)
@@ -163,7 +167,8 @@ def write(settings: Settings, recording: Recording, sizes: dict[str, int]) -> No
     assert not left and there == sizes, f"expected {sizes} records in the topics, found {there}"
 
 
-def _send(producer: Producer, topic: str, key: bytes, value: bytes) -> None:
+def send(producer: Producer, topic: str, key: bytes, value: bytes) -> None:
+    """Hand a record over, waiting while the producer is full."""
     while True:
         try:
             producer.produce(topic, value, key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from benchmarks.result import Section
 
 PARTS: dict[str, str] = {
     "fold": "stream: decode, session fold, minute rollup, beside the peers",
-    "sink": "Kafka to Delta, rows a second",
+    "delta": "Kafka to Delta, rows a second",
     "latency": "from an event to the live topic and to SQL",
     "recovery": "from the kill of a worker until it goes on; memory of open sessions",
 }
@@ -35,6 +36,8 @@ def main() -> None:
     names = asked.only.split(",") if asked.only else list(PARTS)
     if unknown := set(names) - PARTS.keys():
         sys.exit(f"unknown part {', '.join(sorted(unknown))}; expected one of {', '.join(PARTS)}")
+    # As Ctrl-C: what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(machine(), flush=True)
     for name in names:
         print(f"\n== {name}: {PARTS[name]}", flush=True)
