@@ -26,8 +26,8 @@ def machine() -> str:
 
 def versions(environment: Path, *packages: str) -> str:
     """`name version` of packages in an environment."""
-    site = next(environment.glob("lib/python*/site-packages"))
-    found = {one.metadata["Name"].lower(): one.version for one in metadata.distributions(path=[str(site)])}
+    sites = [str(site) for site in environment.glob("lib/python*/site-packages")]
+    found = {one.metadata["Name"].lower(): one.version for one in metadata.distributions(path=sites)}
     return ", ".join(f"{name} {found.get(name, 'is not installed')}" for name in packages)
 
 

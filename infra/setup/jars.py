@@ -1,4 +1,5 @@
-"""The jars of Kafka and Delta (and of the benchmark's peers): resolved by the Ivy that the pyspark wheel holds, verified against `infra/jars.lock`.
+"""The jars of Kafka and Delta, and of the benchmark's peers: resolved by the Ivy that the pyspark wheel holds, verified
+against `infra/jars.lock`.
 
 A line of the lock is `<sha256>  <configuration>/<file>`, as `sha256sum --check` reads it. Ivy's own default finds the
 repository; a machine that needs another one says so in ~/.ivy2/ivysettings.xml.
@@ -49,7 +50,8 @@ def lock() -> Step:
 def _write_lock(runner: Runner) -> None:
     with tempfile.TemporaryDirectory(dir=ROOT, prefix=".jars-") as fresh:
         _resolve(runner, Path(fresh), CONFIGURATIONS + BENCHMARK)
-        lines = [f"{digest}  {name}\n" for name, digest in sorted(_hashes(Path(fresh), CONFIGURATIONS + BENCHMARK).items())]
+        came = _hashes(Path(fresh), CONFIGURATIONS + BENCHMARK)
+        lines = [f"{digest}  {name}\n" for name, digest in sorted(came.items())]
     LOCK.write_text("".join(lines))
 
 
@@ -75,7 +77,10 @@ def _make(configurations: Sequence[str], runner: Runner) -> None:
 
 
 def mismatches(folder: Path, configurations: Sequence[str] = CONFIGURATIONS) -> dict[str, str]:
-    """What of these configurations differs from the lock, by file name. Raises SetupError for a line that is not `<sha256>  <name>`."""
+    """What of these configurations differs from the lock, by file name.
+
+    Raises SetupError for a line that is not `<sha256>  <name>`.
+    """
     wanted: dict[str, str] = {}
     for line in LOCK.read_text().splitlines():
         digest, _, name = line.partition("  ")

@@ -1,4 +1,4 @@
-"""The Python environments: tools (uv), ours, Airflow's own, the peers' for benchmarks, each exactly as its hashed lock says."""
+"""The Python environments: tools (uv), ours, Airflow's, the benchmark's, each exactly as its hashed lock says."""
 
 from __future__ import annotations
 
