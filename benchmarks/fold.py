@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from infra.setup.python import BENCH
 from schemas.registry import EVENT_TOPICS, LIVE_QUALITY, PLAYBACK
 
 PEERS = Path(__file__).with_name("peers")
-LIMIT_S = 120.0
+LIMIT_S = 90.0
 PARTS = ("events", "stalls", "stall_ms", "playing_ms", "bits")
 OURS = {"stall_ms": "stall_ms", "bits": "bits_played"}
 
@@ -38,19 +38,28 @@ class Peer:
     """It gets so many of the recording's first events, so that a run takes seconds; the rate is what counts."""
     parallelism: int = 1
     guarantee: str = ""
+    options: tuple[str, ...] = ()
+    parts: tuple[str, ...] = PARTS
+    """What it publishes."""
+    topics: tuple[str, ...] = ()
+    """Topics that it wants to find; their names end so."""
 
 
 EVENTS = 3_000_000
+IN_STATE, AT_LEAST = "exactly once in state, rows at least once", "at least once"
+COUNTS = ("--sums-only",)
 RAW = "raw `consume()`"
 WORKER, WORKERS = "playlake, 1 worker", "playlake, 2 workers"
 PEER: dict[str, Peer] = {
     RAW: Peer("raw_consume", EVENTS, guarantee="none: the limit"),
-    "Flink SQL, parallelism 1": Peer("flink_sql", 1_200_000, 1, "exactly once in state, rows at least once"),
-    "Flink SQL, parallelism 2": Peer("flink_sql", 1_200_000, 2, "exactly once in state, rows at least once"),
-    "Bytewax": Peer("bytewax_flow", 300_000, guarantee="exactly once in state, rows at least once"),
-    "Pathway": Peer("pathway_flow", 300_000, guarantee="at least once"),
-    "Quix Streams": Peer("quix_flow", 60_000, guarantee="at least once"),
-    "Faust as it comes": Peer("faust_table", 20_000, guarantee="at least once"),
+    "Flink SQL, parallelism 1": Peer("flink_sql", 800_000, 1, IN_STATE),
+    "Flink SQL, parallelism 2": Peer("flink_sql", 800_000, 2, IN_STATE),
+    "Flink SQL, counts only, parallelism 1": Peer("flink_sql", 1_600_000, 1, IN_STATE, COUNTS, ("events", "stalls")),
+    "Flink SQL, counts only, parallelism 2": Peer("flink_sql", 1_600_000, 2, IN_STATE, COUNTS, ("events", "stalls")),
+    "Bytewax": Peer("bytewax_flow", 400_000, 1, IN_STATE),
+    "Pathway": Peer("pathway_flow", 600_000, 1, AT_LEAST),
+    "Quix Streams": Peer("quix_flow", 60_000, 1, AT_LEAST),
+    "Faust as it comes": Peer("faust_table", 20_000, 1, AT_LEAST, topics=("-sessions-changelog", "-rows-changelog")),
 }
 GUARANTEE = "exactly once in state, rows absolute"
 
@@ -95,14 +104,14 @@ def run_peer(on: Stage, made: Recording, peer: Peer, topic: str) -> Run:
     out = on.fresh(peer.file.replace("_", "-"))
     home = on.settings.home / out
     home.mkdir()
-    on.make(recording.layout(out, 1))
+    on.make(recording.layout(out, 1), *(recording.layout(out + ending) for ending in peer.topics))
     python = Path(sys.executable) if peer.file == "faust_table" else BENCH / "bin" / "python"
     jar = next((JARS / BENCHMARK[0]).glob("flink-sql-connector-kafka-*.jar"))
     process = on.start(
         out,
         [python, PEERS / f"{peer.file}.py", "--bootstrap", on.settings.bootstrap, "--topic", topic,
          "--events", str(peer.events), "--out", out, "--home", home, "--parallelism", str(peer.parallelism),
-         "--jar", jar],
+         "--jar", jar, *peer.options],
     )  # fmt: skip
     try:
         until(f"the end of {peer.file}", lambda: process.process.poll() is not None, LIMIT_S)
@@ -113,7 +122,8 @@ def run_peer(on: Stage, made: Recording, peer: Peer, topic: str) -> Run:
         msg = f"{peer.file} ended with {process.process.returncode} and no result:\n{process.tail()}"
         raise RuntimeError(msg)
     if peer.file != "raw_consume":
-        _check(peer.file, published(on, out), made.totals(peer.events))
+        got, expected = published(on, out), made.totals(peer.events)
+        _check(peer.file, *({part: sums[part] for part in peer.parts} for sums in (got, expected)))
     on.drop(*(name for name in _topics(on) if name.startswith(out) or out in name))
     return Run(**json.loads(lines[-1]))
 
@@ -231,7 +241,7 @@ def _table(results: dict[str, list[Run]], peers: dict[str, Peer], events: int) -
 
 
 def _scaled(peer: Peer, scale: float) -> Peer:
-    return Peer(peer.file, max(1000, int(peer.events * scale)), peer.parallelism, peer.guarantee)
+    return replace(peer, events=max(1000, int(peer.events * scale)))
 
 
 def _topic(events: int) -> str:

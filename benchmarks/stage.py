@@ -74,7 +74,7 @@ class Stage:
     """Settings, a running broker, and what has been started on it."""
 
     def __init__(self, home: Path, **changes: Any) -> None:
-        self.settings = _settings(home, **changes)
+        self.settings = free_settings(home, **changes)
         self._started: list[Process] = []
         self._number = 0
         broker.prepare(self.settings)
@@ -145,7 +145,8 @@ def until(what: str, is_true: Callable[[], bool], timeout_s: float, every_s: flo
     return time.perf_counter() - began
 
 
-def _settings(home: Path, **changes: Any) -> Settings:
+def free_settings(home: Path, **changes: Any) -> Settings:
+    """Settings with a state folder and ports of their own."""
     names = [field.name for field in fields(Settings) if field.name.endswith("_port")]
     held = [socket.create_server(("127.0.0.1", 0)) for _ in names]
     ports: dict[str, Any] = {name: one.getsockname()[1] for name, one in zip(names, held, strict=True)}

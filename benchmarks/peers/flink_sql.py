@@ -1,7 +1,8 @@
 """Flink SQL through PyFlink: `LAG` by session, an aggregate by session, an aggregate by minute row; checkpoints on.
 
-The mini-cluster runs in one JVM. How far it is comes from its own REST interface: records that the last operator before
-the aggregates has read. The job has no end; it is cancelled when all events are through and the rows are out.
+With `--sums-only` there is no `LAG`: what a session or minute counts without knowing the event before. The mini-cluster
+runs in one JVM; how far it is comes from its own REST interface. The job has no end; it is cancelled when all events are
+through and the rows are out.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import json
 import os
 import re
 import socket
+import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from urllib.request import urlopen
 
 import psutil
 from work import Meter, arguments
@@ -43,13 +46,15 @@ CREATE TABLE minute_rows (
   'sink.buffer-flush.max-rows' = '10000', 'sink.buffer-flush.interval' = '1s'
 );
 CREATE TABLE sessions (
-  sessionId STRING, first_ms BIGINT, last_ms BIGINT,
+  sessionId STRING, country STRING, device STRING, first_ms BIGINT, last_ms BIGINT, last_minute BIGINT,
   events BIGINT, stalls BIGINT, stall_ms BIGINT, playing_ms BIGINT, bits BIGINT,
   PRIMARY KEY (sessionId) NOT ENFORCED
 ) WITH ('connector' = 'blackhole');
 CREATE VIEW in_ms AS
-SELECT *, 1000 * UNIX_TIMESTAMP(CAST(`timestamp` AS STRING)) + EXTRACT(MILLISECOND FROM `timestamp`) AS at_ms
+SELECT *, 1000 * EXTRACT(EPOCH FROM `timestamp`) + EXTRACT(MILLISECOND FROM `timestamp`) AS at_ms
 FROM events;
+"""
+PAIRED = """
 CREATE VIEW paired AS
 SELECT country, deviceType AS device, sessionId, eventType, at_ms,
   at_ms - LAG(at_ms) OVER w AS gap, LAG(eventType) OVER w AS kind, LAG(bitrateKbps) OVER w AS bitrate
@@ -61,6 +66,13 @@ SELECT country, device, sessionId, at_ms, at_ms / 60000 AS at_minute,
   CASE WHEN kind IN ({playing}) THEN gap ELSE 0 END AS playing_ms,
   CASE WHEN kind IN ({playing}) THEN gap * bitrate ELSE 0 END AS bits
 FROM paired
+"""
+SUMS_ONLY = """
+CREATE VIEW brought AS
+SELECT country, deviceType AS device, sessionId, at_ms, at_ms / 60000 AS at_minute,
+  CASE WHEN eventType = 'stall_start' THEN 1 ELSE 0 END AS stalls,
+  CAST(0 AS BIGINT) AS stall_ms, CAST(0 AS BIGINT) AS playing_ms, CAST(0 AS BIGINT) AS bits
+FROM in_ms
 """
 SUMS = "COUNT(*), SUM(stalls), SUM(stall_ms), SUM(playing_ms), SUM(bits)"
 PLAYING = "'first_frame', 'heartbeat', 'quality_change', 'stall_end', 'resume'"
@@ -77,6 +89,7 @@ def settings(asked: Any, port: int) -> dict[str, str]:
         "table.exec.mini-batch.allow-latency": "1 s",
         "table.exec.mini-batch.size": "20000",
         "table.local-time-zone": "UTC",
+        "pipeline.object-reuse": "true",
         "taskmanager.numberOfTaskSlots": str(asked.parallelism),
         "taskmanager.memory.network.max": "256m",
         "metrics.fetcher.update-interval": "100",
@@ -97,12 +110,15 @@ def main() -> None:
     tables = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
     for name, value in settings(asked, port).items():
         tables.get_config().set(name, value)
-    filled = TABLES.format(bootstrap=asked.bootstrap, topic=asked.topic, out=asked.out, playing=PLAYING)
-    for statement in filled.split(";"):
+    filled = TABLES.format(bootstrap=asked.bootstrap, topic=asked.topic, out=asked.out)
+    brought = SUMS_ONLY if asked.sums_only else PAIRED.format(playing=PLAYING)
+    for statement in (*filled.split(";")[:-1], *brought.split(";")):
         tables.execute_sql(statement)
     both = tables.create_statement_set()
     both.add_insert_sql(
-        f"INSERT INTO sessions SELECT sessionId, MIN(at_ms), MAX(at_ms), {SUMS} FROM brought GROUP BY sessionId"
+        # With the very columns that the rows need: else the planner pairs the events twice, once for each sink.
+        f"INSERT INTO sessions SELECT sessionId, MAX(country), MAX(device), MIN(at_ms), MAX(at_ms), MAX(at_minute), "
+        f"{SUMS} FROM brought GROUP BY sessionId"
     )
     both.add_insert_sql(
         f"INSERT INTO minute_rows SELECT country, device, at_minute, {SUMS} FROM brought "
@@ -111,22 +127,45 @@ def main() -> None:
     jvm = next(child for child in psutil.Process().children(recursive=True) if "java" in child.name())
     meter = Meter(asked.events, after=WARM, cpu=lambda: sum(jvm.cpu_times()[:2]))
     job = both.execute().get_job_client()
-    job_id = str(job.get_job_id())
+    rest = Rest(port, str(job.get_job_id()))
+    read = rest.emitted if asked.sums_only else rest.paired
     while meter.done < asked.events:
         time.sleep(POLL_S)
-        meter.reach(_paired(port, job_id))
+        meter.reach(read())
     time.sleep(SETTLE_S)
     peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{jvm.pid}/status").read_text())
     meter.report(int(peak[1]) / 1024 if peak else None)
     job.cancel().result()
 
 
-def _paired(port: int, job_id: str) -> int:
-    """Records that the operator with the sessions' previous events has read."""
-    job = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{port}/jobs/{job_id}", timeout=10).read())
-    if job["state"] in ("FAILED", "FAILING", "RESTARTING"):
-        raise SystemExit(f"the job is {job['state']}: " + json.dumps(job)[:2000])
-    return sum(one["metrics"]["read-records"] for one in job["vertices"] if "OverAggregate" in one["name"])
+class Rest:
+    """What the mini-cluster says of the job."""
+
+    def __init__(self, port: int, job_id: str) -> None:
+        self._job = f"http://127.0.0.1:{port}/jobs/{job_id}"
+
+    def paired(self) -> int:
+        """Events that the operator with the sessions' previous events has read."""
+        (pairing,) = [one for one in self._vertices() if "OverAggregate" in one["name"]]
+        return int(pairing["metrics"]["read-records"])
+
+    def emitted(self) -> int:
+        """Events that the source has handed to the aggregates behind it."""
+        (source,) = [one for one in self._vertices() if one["name"].startswith("Source")]
+        path = f"/vertices/{source['id']}/metrics"
+        names = [one["id"] for one in self._get(path) if re.search(r"Source__.*\.numRecordsOut$", one["id"])]
+        if not names:
+            return 0
+        return sum(int(one["value"]) for one in self._get(f"{path}?get={quote(','.join(names))}"))
+
+    def _vertices(self) -> list[dict[str, Any]]:
+        job = self._get("")
+        if job["state"] in ("FAILED", "FAILING", "RESTARTING"):
+            sys.exit(f"the job is {job['state']}: {self._get('/exceptions')}"[:3000])
+        return list(job["vertices"])
+
+    def _get(self, path: str) -> Any:
+        return json.loads(urlopen(self._job + path, timeout=10).read())
 
 
 def _free_port() -> int:

@@ -137,4 +137,5 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--home", required=True, help="an empty folder of this run")
     parser.add_argument("--parallelism", type=int, default=1)
     parser.add_argument("--jar", default="", help="Flink's Kafka connector")
+    parser.add_argument("--sums-only", action="store_true", help="Flink: no pairing of events, so no times")
     return parser.parse_args()
