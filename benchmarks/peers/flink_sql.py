@@ -1,7 +1,7 @@
 """Flink SQL through PyFlink: `LAG` by session, an aggregate by session, an aggregate by minute row; checkpoints on.
 
-With `--sums-only` there is no `LAG`: what a session or minute counts without knowing the event before. The mini-cluster
-runs in one JVM; how far it is comes from its own REST interface. The job has no end; it is cancelled when all events are
+With `--sums-only` there is no `LAG`: what a session or minute counts without the event before. The mini-cluster runs in
+one JVM; how far it is comes from its own REST interface. The job has no end; it is cancelled when all events are
 through and the rows are out.
 """
 
