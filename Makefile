@@ -7,7 +7,7 @@ SETUP := $(PYTHON) -m infra.bootstrap
 # Most tests wait more than they work. The longest files come first by name, so their order is kept.
 TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up down status logs test test-fast test-long fuzz chaos check format contracts lock clean
+.PHONY: help setup demo up down status logs test test-fast test-long fuzz chaos bench check format contracts lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ chaos: ## the long tests that kill and break things
 	@$(SETUP) --dev
 	@$(BIN)/pytest -m chaos
 
+bench: ## measure stream, sink, latency and recovery beside the peers (40 minutes; ONLY=fold for one part)
+	@$(SETUP) --bench
+	@$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))
+
 format: ## rewrite the code in its one format
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
@@ -64,4 +68,4 @@ lock: ## resolve every dependency again and write the locks
 	@$(SETUP) --lock
 
 clean: ## delete what set-up made (not the state in var/, not the caches)
-	rm -rf .tools .venv .venv-airflow .jars .java .node .browser warehouse/pages/dist warehouse/pages/node_modules build *.egg-info
+	rm -rf .tools .venv .venv-airflow .venv-bench .jars .java .node .browser warehouse/pages/dist warehouse/pages/node_modules build *.egg-info

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import selectors
 import signal
 import socket
@@ -23,15 +22,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.machine import machine
+from benchmarks.stage import free_settings
 from infra import broker, health, topics
 from infra.settings import ROOT, Settings
 from schemas.registry import TOPICS
@@ -168,7 +168,7 @@ def bodies(number: int, count: int, batch: int, prefer: str) -> Iterator[bytes]:
 @contextmanager
 def platform_at(home: Path) -> Iterator[tuple[Settings, psutil.Process]]:
     """A broker and a collector on ports of their own."""
-    settings = _settings(home)
+    settings = free_settings(home)
     broker.prepare(settings)
     started = []
     try:
@@ -190,15 +190,6 @@ def platform_at(home: Path) -> Iterator[tuple[Settings, psutil.Process]]:
             process.wait(20)
 
 
-def _settings(home: Path) -> Settings:
-    names = [field.name for field in fields(Settings) if field.name.endswith("_port")]
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    ports: dict[str, Any] = {name: one.getsockname()[1] for name, one in zip(names, held, strict=True)}
-    for one in held:
-        one.close()
-    return replace(Settings(home=home), **ports)
-
-
 def _start(argv: list[str], core: int, settings: Settings, name: str) -> subprocess.Popen[bytes]:
     with (settings.home / f"{name}.log").open("wb") as out:
         pinned = ["taskset", "-c", str(core), *argv]
@@ -208,14 +199,6 @@ def _start(argv: list[str], core: int, settings: Settings, name: str) -> subproc
 def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
-
-
-def machine() -> str:
-    """Processor, cores, memory, system."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    model = models[0].partition(": ")[2] if models else platform.machine()
-    memory = psutil.virtual_memory().total / 2**30
-    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}, {platform.system()}"
 
 
 if __name__ == "__main__":

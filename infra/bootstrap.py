@@ -1,4 +1,4 @@
-"""Set-up from nothing: `python3 -m infra.bootstrap [--dev | --lock]`, on the machine's own Python.
+"""Set-up from nothing: `python3 -m infra.bootstrap [--dev | --bench | --lock]`, on the machine's own Python.
 
 tools (uv) → our environment → Java → jars → Airflow's environment → dashboard, SDK → with --dev a browser. Standard
 library only. A step that is done already is passed over, so the second run ends at once, a failed one goes on where it
@@ -29,10 +29,11 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(prog="python3 -m infra.bootstrap", description="Install what playlake needs.")
     parser.add_argument("--dev", action="store_true", help="also what the tests and checks need")
+    parser.add_argument("--bench", action="store_true", help="also the systems that the benchmarks compare with")
     parser.add_argument("--lock", action="store_true", help="resolve every dependency again and write the locks")
     arguments = parser.parse_args()
     try:
-        set_up(dev=arguments.dev, relock=arguments.lock)
+        set_up(dev=arguments.dev, bench=arguments.bench, relock=arguments.lock)
     except PlaylakeError as error:
         print(f"\nset-up stopped. {error}", file=sys.stderr)
         print("\nWhat is done stays done. To go on, run the same command again.", file=sys.stderr)
@@ -43,7 +44,7 @@ def main() -> int:
     return 0
 
 
-def set_up(*, dev: bool, relock: bool) -> None:
+def set_up(*, dev: bool, bench: bool, relock: bool) -> None:
     """Make what is not made yet. Raises SetupError."""
     from infra.settings import ROOT
     from infra.setup.step import Runner
@@ -58,7 +59,7 @@ def set_up(*, dev: bool, relock: bool) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     runner = Runner(lock=folder)
-    steps = plan_lock() if relock else plan(dev=dev)
+    steps = plan_lock() if relock else plan(dev=dev, bench=bench)
     missing = [step for step in steps if not step.is_done()]
     if missing:
         print(f"Setting up playlake in {ROOT} (downloads about 1 GB the first time on a machine)", flush=True)
@@ -68,7 +69,7 @@ def set_up(*, dev: bool, relock: bool) -> None:
     os.close(folder)
 
 
-def plan(*, dev: bool) -> list[Step]:
+def plan(*, dev: bool, bench: bool = False) -> list[Step]:
     """The steps that this machine and this checkout need, in order."""
     from infra import java
     from infra.setup import jars, pages, players, python
@@ -89,6 +90,8 @@ def plan(*, dev: bool) -> list[Step]:
             steps.append(pages.browser())
         else:
             print("note: the browser tests need Chromium and ffmpeg, e.g. by `apt-get install chromium ffmpeg`")
+    if bench:
+        steps += [python.bench_env(), jars.benchmark_jars()]
     return steps
 
 

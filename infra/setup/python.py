@@ -1,4 +1,4 @@
-"""The Python environments: tools (uv), ours, and Airflow's own, each exactly as its hashed lock says."""
+"""The Python environments: tools (uv), ours, Airflow's, the benchmark's, each exactly as its hashed lock says."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from infra.settings import ROOT
 from infra.setup.step import Runner, Step
 
 REQUIREMENTS = ROOT / "requirements"
-LOCKS = ("tools", "build", "main", "dev", "airflow", "java", "node")
-TOOLS, MAIN, AIRFLOW = ROOT / ".tools", ROOT / ".venv", ROOT / ".venv-airflow"
+LOCKS = ("tools", "build", "main", "dev", "airflow", "java", "node", "bench")
+TOOLS, MAIN, AIRFLOW, BENCH = (ROOT / name for name in (".tools", ".venv", ".venv-airflow", ".venv-bench"))
 WITH_TESTS = MAIN / ".with-tests"
 UV = TOOLS / "bin" / "uv"
 HASHED = ("--require-hashes", "--only-binary", ":all:")
@@ -38,6 +38,11 @@ def main_env(*, dev: bool) -> Step:
 
 def airflow_env() -> Step:
     return Step("Airflow's environment", AIRFLOW, lambda: [*_place(), lock_of("airflow")], _make_airflow)
+
+
+def bench_env() -> Step:
+    """The systems that `make bench` measures beside ours: never in our own environment."""
+    return Step("The peers' environment", BENCH, lambda: [*_place(), lock_of("bench")], _make_bench)
 
 
 def install_into(runner: Runner, target: Path, name: str) -> None:
@@ -85,6 +90,14 @@ def _make_main(lock: Path, runner: Runner) -> None:
 def _make_airflow(runner: Runner) -> None:
     _venv(runner, AIRFLOW)
     uv(runner, "pip", "sync", "--python", AIRFLOW, *HASHED, lock_of("airflow"))
+
+
+def _make_bench(runner: Runner) -> None:
+    _venv(runner, BENCH)
+    # Flink and some of what it pulls in come as source only; the setuptools of our build lock makes wheels of them.
+    if not list(BENCH.glob("lib/python*/site-packages/setuptools")):
+        uv(runner, "pip", "sync", "--python", BENCH, *HASHED, lock_of("build"))
+    uv(runner, "pip", "sync", "--python", BENCH, "--require-hashes", "--no-build-isolation", lock_of("bench"))
 
 
 def _venv(runner: Runner, env: Path) -> None:
