@@ -24,6 +24,7 @@ from faust.types.tuples import TP
 
 from infra import log as logs
 from infra.errors import PlaylakeError, ProcessError
+from infra.failpoints import failpoints
 from infra.kafka import client_config, faust_credentials, producer_config
 from infra.settings import Settings
 from infra.topics import partition_count, topic_id
@@ -94,6 +95,7 @@ class Worker:
         self._unacked: list[Any] = []
         self._flushing = asyncio.Lock()
         self._flushed_at = 0.0
+        self._step = failpoints(settings.failpoints)
 
     def start_of(self, number: int) -> int | None:
         """Where the transport begins to fetch a partition: after what its state has applied."""
@@ -136,11 +138,15 @@ class Worker:
 
     async def _write(self, partition: LivePartition, snapshot: Snapshot) -> None:
         state = self._source.state.name
+        self._step("state: before buckets")
         await self._outbox.write(state, snapshot.buckets, partition.number)
+        self._step("state: before position")
         await self._outbox.write(state, [snapshot.position], partition.number)
+        self._step("state: before live")
         await self._outbox.write(LIVE_QUALITY.name, snapshot.live, 0)
         self._table.data.data.update([*snapshot.buckets, snapshot.position])
         partition.written(snapshot)
+        self._step("state: written")
 
     async def run(self) -> None:
         """Flush by timer, and say once a second how things are."""
