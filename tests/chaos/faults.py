@@ -20,6 +20,8 @@ from tests.chaos.world import World
 
 REACHED_S = 120.0
 """How long it may take until a failpoint is passed."""
+RIGHT_MONOTONIC = {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
+"""With libfaketime's own idea of timed waits a JVM never sleeps and hardly starts."""
 SINK_STEPS = tuple(
     f"{table.name}: {moment}"
     for table in (BRONZE[PLAYBACK.name], BRONZE["user.ui.events"], DEAD_LETTERS)
@@ -150,6 +152,31 @@ class AtFailpoint:
 
 
 @dataclass(frozen=True)
+class FreezeAtFailpoint:
+    """Stopped by itself around a commit, longer than its session lasts, and continued when others have gone on."""
+
+    who: str
+    steps: Sequence[str]
+    seconds: float = 20.0
+    most: int = 8
+
+    @property
+    def name(self) -> str:
+        return f"{self.who} frozen at failpoint"
+
+    def inject(self, world: World, dice: random.Random) -> str:
+        program = dice.choice(world.named(self.who))
+        step, count = dice.choice(self.steps), dice.randint(1, self.most)
+        fall_asleep(program, f"{step}=stop@{count}")
+        try:
+            time.sleep(self.seconds)
+            world.progress.wait(REACHED_S)
+        finally:
+            program.thaw()
+        return f"{program.name} stopped at {step} @{count} for {self.seconds:.0f} s and until others went on"
+
+
+@dataclass(frozen=True)
 class RebalanceStorm:
     """Members of a group come, go, die and fall asleep faster than it comes to rest."""
 
@@ -193,12 +220,13 @@ class WrongClock:
 
     def inject(self, world: World, dice: random.Random) -> str:
         program, off = dice.choice(world.named(self.who)), dice.choice(("+2h", "-2h"))
-        library = faketime()
+        shifted = {"LD_PRELOAD": str(faketime()), "FAKETIME": off, **RIGHT_MONOTONIC}
         program.end()
-        program.start({"LD_PRELOAD": str(library), "FAKETIME": off, "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+        program.start(shifted)
+        world.progress.wait(REACHED_S)  # it works, with the wrong clock
         time.sleep(self.seconds)
         program.kill()
-        return f"{program.name} started with its clock {off}, killed after {self.seconds:.0f} s"
+        return f"{program.name} started with its clock {off}, killed {self.seconds:.0f} s after all went on"
 
 
 def faketime() -> Path:
@@ -224,6 +252,18 @@ def strike(program: Program, step: str, count: int = 1) -> None:
     if program.exits[exits] != -9:
         msg = f"expected {program.name} to kill itself at {step!r}, it ended with {program.exits[exits]}"
         raise NotInjected(msg)
+
+
+def fall_asleep(program: Program, failpoints: str) -> None:
+    """Start the program anew, and return when it has stopped itself at one of the failpoints."""
+    program.end()
+    program.start({"PLAYLAKE_FAILPOINTS": failpoints})
+    end = time.monotonic() + REACHED_S
+    while not program.is_asleep:
+        if time.monotonic() > end:
+            msg = f"{program.name} did not stop itself by {failpoints!r} within {REACHED_S:.0f} s: {program.tail()}"
+            raise NotInjected(msg)
+        time.sleep(0.1)
 
 
 def wait_up(program: Program, timeout_s: float = 60.0) -> None:

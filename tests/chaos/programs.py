@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from infra.settings import ROOT
 
 PAUSE_S = 1.0
@@ -37,6 +39,15 @@ class Program:
     @property
     def is_up(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it has been stopped by a signal."""
+        return (
+            self.process is not None
+            and self.is_up
+            and psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
+        )
 
     def start(self, extra: Mapping[str, str] | None = None) -> None:
         """Start it; `extra` is environment of this one process, not of those that come after it."""

@@ -42,8 +42,8 @@ class Watch:
 class Progress:
     """Watches both, in a thread, by what others can see: versions of the Delta tables, records of the state topic."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, has_stream: bool = True) -> None:
+        self._settings, self._has_stream = settings, has_stream
         self.sink, self.stream = Watch(), Watch()
         self._stopping = threading.Event()
         self._threads = [
@@ -58,10 +58,10 @@ class Progress:
         self.sink.restart()
         self.stream.restart()
 
-    def wait(self, timeout_s: float, *, stream: bool = True) -> None:
-        """Return when both have advanced from now on. Raises TimeoutError."""
+    def wait(self, timeout_s: float) -> None:
+        """Return when both (of a world without workers: the sink) have advanced from now on. Raises TimeoutError."""
         asked = time.monotonic()
-        waited = [("sink", self.sink), *([("stream", self.stream)] if stream else [])]
+        waited = [("sink", self.sink), *([("stream", self.stream)] if self._has_stream else [])]
         while any(watch.advanced <= asked for _, watch in waited):
             if time.monotonic() - asked > timeout_s:
                 behind = ", ".join(name for name, watch in waited if watch.advanced <= asked)

@@ -27,6 +27,7 @@ from tests.chaos.faults import (
     AtFailpoint,
     Fault,
     Freeze,
+    FreezeAtFailpoint,
     Kill,
     KillEverything,
     KillInRecovery,
@@ -50,7 +51,8 @@ from tests.chaos.world import RECOVERY_S, World
 ONE_BROKER: tuple[Fault, ...] = (
     Freeze("worker"), Freeze("sink"), Freeze("broker"), Kill("worker"), Kill("sink"), Kill("collector"),
     Kill("broker", pause_s=(8.0, 20.0)), KillInRecovery("worker"), KillInRecovery("sink"), KillEverything(),
-    AtFailpoint("sink", SINK_STEPS), AtFailpoint("worker", WORKER_STEPS), RebalanceStorm("worker"),
+    AtFailpoint("sink", SINK_STEPS), AtFailpoint("worker", WORKER_STEPS), FreezeAtFailpoint("sink", SINK_STEPS),
+    FreezeAtFailpoint("worker", WORKER_STEPS), RebalanceStorm("worker"),
     RebalanceStorm("sink", 40.0), CutConnections(), SlowNetwork(), HalfOpen(), LostResponses(), WrongClock("worker"),
     WrongClock("sink"), WrongClock("collector"), WrongClock("broker"), KilledInCommit(), TwiceAtOnce(),
 )  # fmt: skip

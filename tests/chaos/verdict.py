@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from infra.delta_scan import query, quoted, scan
 from infra.settings import Settings
+from infra.topics import offsets
+from schemas.registry import EVENT_TOPICS
 from schemas.tables import BRONZE, DEAD_LETTERS, SILVER_EVENTS
 from streams.reconcile import Report, reconcile
 from tests.chaos.load import proof_sql
+from tests.streams.bronze_world import positions
 
 BEFORE_ID, AFTER_ID = b'{"eventId":"'.hex().upper(), b'"'.hex()
 ID_AT_THE_HEAD = f"^{BEFORE_ID}(([0-9A-F]{{2}})+?){AFTER_ID}"
@@ -68,11 +72,15 @@ class Verdict:
         return next((text for name, text in self.wrong.items() if name not in QUERIES), "equal")
 
 
-def judge(settings: Settings, ledgers: Sequence[Path], *, has_batch: bool = False, wait_s: float = 300) -> Verdict:
+def judge(
+    settings: Settings, ledgers: Sequence[Path], *, has_batch: bool = False, has_stream: bool = True, wait_s: float
+) -> Verdict:
     """Wait until stream and sink have passed what Kafka holds, then ask all. `has_batch`: silver has run to the end."""
-    report = reconcile(settings, wait_s)
+    _wait_sunk(settings, wait_s)
+    report = reconcile(settings, wait_s if has_stream else 0)
     verdict = judge_ledger(settings, ledgers, has_batch=has_batch)
-    if broken := _broken(report, has_batch):
+    asked = {"kafka", *(["silver"] if has_batch else []), *(["live", "live rejects"] if has_stream else [])}
+    if broken := _broken(report, asked):
         verdict.wrong["live"] = broken
     return verdict
 
@@ -121,9 +129,20 @@ def _views(settings: Settings, ledgers: Sequence[Path], has_batch: bool) -> str:
         batch AS (SELECT {str(has_batch).lower()} AS is_complete)"""
 
 
-def _broken(report: Report, has_batch: bool) -> str:
-    """The equations that fail. Silver's say nothing while batch has not run."""
-    failed = [line for line in report.lines if not line.holds and (has_batch or line.equation != "silver")]
+def _wait_sunk(settings: Settings, wait_s: float) -> None:
+    ends = {place: end for place, (_, end) in offsets(settings, EVENT_TOPICS).items()}
+    until = time.monotonic() + wait_s
+    while (at := positions(settings)) != ends:
+        if time.monotonic() > until:
+            behind = {f"{topic}/{p}": f"{at.get((topic, p))} of {end}" for (topic, p), end in ends.items()}
+            msg = f"expected the sink to reach the end of every partition within {wait_s:.0f} s, it is at {behind}"
+            raise TimeoutError(msg)
+        time.sleep(0.5)
+
+
+def _broken(report: Report, asked: Collection[str]) -> str:
+    """The equations that fail, of those that are asked: silver's say nothing while batch has not run."""
+    failed = [line for line in report.lines if not line.holds and line.equation in asked]
     shown = [f"{line.equation} {line.topic}/{line.partition}: {line.why or line.terms}" for line in failed[:3]]
     return f"{len(failed)} equations fail: {'; '.join(shown)}" if failed else ""
 

@@ -49,6 +49,7 @@ class World:
     ) -> None:
         self.home, self.seed = home, seed
         self.has_batch = False
+        self.has_stream = workers > 0
         self._rates = dict(rates or {"kafka": 1500.0, "collector": 300.0})
         self.keeper = Keeper()
         self.programs: dict[str, Program] = {}
@@ -87,7 +88,7 @@ class World:
             for program in self.programs.values():
                 if not program.is_up:
                     program.start()
-            self.progress = Progress(self.settings)
+            self.progress = Progress(self.settings, has_stream=self.has_stream)
             self.start_load()
             self.progress.wait(RECOVERY_S)
         except BaseException:
@@ -132,7 +133,8 @@ class World:
         """Stop the load, let everything catch up, and judge."""
         self.stop_load()
         self.wait_healthy()
-        return judge(self.settings, self.ledgers, has_batch=self.has_batch, wait_s=DRAIN_S)
+        parts = {"has_batch": self.has_batch, "has_stream": self.has_stream}
+        return judge(self.settings, self.ledgers, wait_s=DRAIN_S, **parts)
 
     def wait_healthy(self) -> None:
         """Return when every program that is wanted is up and, of several brokers, every replica is in step."""
