@@ -100,7 +100,7 @@ class LivePartition:
 
     def apply(self, start: int | None, end: int, records: Iterable[Record]) -> None:
         """Apply the records of [start, end). Raises ProcessError when `start` is not where the last batch ended."""
-        if self.next is not None and start != self.next:
+        if start != self.next:
             at = f"{self.source.topic.name}/{self.number}"
             msg = f"{at}: records from {start} came, those from {self.next} were expected"
             raise ProcessError(msg)

@@ -67,6 +67,7 @@ class KilledInCommit:
 
     times: int = 2
     name: str = "Spark killed in its commit"
+    is_batch: bool = True
 
     def inject(self, world: World, dice: random.Random) -> str:
         after = []
@@ -90,6 +91,7 @@ class TwiceAtOnce:
     """The same interval staged and committed by two at once."""
 
     name: str = "one interval twice at once"
+    is_batch: bool = True
 
     def inject(self, world: World, dice: random.Random) -> str:
         spark(world)

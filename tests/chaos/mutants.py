@@ -26,13 +26,13 @@ RED = "the verdict is red"
 TEST_S = 500
 SAFEGUARDS = "tests/chaos/test_safeguards.py"
 SLEPT_BEFORE = f"{SAFEGUARDS}::test_a_sink_that_slept_around_its_commit[before commit]"
-SLEPT_AFTER = f"{SAFEGUARDS}::test_a_sink_that_slept_around_its_commit[after commit]"
 KILLED_AFTER_ROWS = f"{SAFEGUARDS}::test_a_sink_killed_between_its_two_commits[user_playback_events]"
 KILLED_AFTER_LETTERS = f"{SAFEGUARDS}::test_a_sink_killed_between_its_two_commits[dead_letters]"
 BEFORE_POSITION = f"{SAFEGUARDS}::test_a_worker_killed_between_state_and_position"
 OLD_STATE = f"{SAFEGUARDS}::test_a_worker_that_slept_and_wrote_old_state"
 LOST_BATCH = f"{SAFEGUARDS}::test_a_worker_whose_transport_lost_a_batch"
 POWER = "tests/chaos/test_power.py"
+OWNERS = "tests/chaos/test_owners.py"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ MUTANTS = (
         "streams/delta_sink.py",
         "            if found != expected:\n",
         "            if False:\n",
-        SLEPT_AFTER,
+        OWNERS,
     ),
     Mutant(
         "sink: dead letters are kept before the position passes them",
@@ -197,7 +197,7 @@ def judge(mutants: Sequence[Mutant]) -> list[tuple[str, str, str]]:
             verdict = "nothing shown: the test is red on the code as it is"
         else:
             code, said = run(mutant.test, mutant)
-            reasons = [line for line in said.splitlines() if RED in line]
+            reasons = [line for line in said.splitlines() if RED in line and line.startswith("E ")]
             if code == 1 and reasons:
                 verdict = f"caught: {reasons[0].split(RED, 1)[1].strip(': ')[:90]}"
             else:

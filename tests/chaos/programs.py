@@ -108,7 +108,8 @@ class Program:
         with self._lock:
             self.wanted = False
         self.thaw()
-        self.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # or the others would be left running
+            self.kill()
 
     def tail(self, size: int = 1500) -> str:
         """The end of its log."""

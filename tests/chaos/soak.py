@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -199,6 +200,8 @@ class Soak:
         print(f"{time.strftime('%T')}  {fault.name} ...", flush=True)
         world.progress.restart()
         try:
+            if getattr(fault, "is_batch", False):
+                return self._one_of_batch(fault, world)
             injected = fault.inject(world, self._dice)
             world.progress.wait(RECOVERY_S)
             stopped = f"{world.progress.sink.longest:.1f} s / {world.progress.stream.longest:.1f} s"
@@ -208,6 +211,14 @@ class Soak:
             return Line(fault.name, str(error), "-", "-", "-", is_good=False, detail=str(error))
         except Exception as error:  # noqa: BLE001 - as above
             return _failed(fault.name, error)
+
+    def _one_of_batch(self, fault: Fault, world: World) -> Line:
+        """Nothing is sent meanwhile: what Spark has to do, and how long, does not depend on it."""
+        world.calm()
+        injected = fault.inject(world, self._dice)
+        verdict = _after_batch(world)
+        world.has_batch = False
+        return _judged(fault.name, injected, "-", verdict)
 
     def _add(self, line: Line) -> None:
         self.lines.append(line)
@@ -222,12 +233,16 @@ class Soak:
         )
 
 
-def _batch(world: World) -> Line:
+def _after_batch(world: World) -> Verdict:
     """Silver to the end, while nothing is sent: then everything must be equal, batch too."""
+    run_to_the_end(world)
+    world.has_batch = True
+    return world.calm()
+
+
+def _batch(world: World) -> Line:
     try:
-        run_to_the_end(world)
-        world.has_batch = True
-        return _judged("(batch at the end)", "silver from all that came", "-", world.calm())
+        return _judged("(batch at the end)", "silver from all that came", "-", _after_batch(world))
     except Exception as error:  # noqa: BLE001 - as above
         return _failed("(batch at the end)", error)
 
@@ -260,12 +275,13 @@ def main() -> int:
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     folder = options.folder or Path(tempfile.mkdtemp(prefix="playlake-chaos-"))
     print(f"SEED={seed} MINUTES={options.minutes:g}, in {folder}", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # however it is ended, it ends what it has started
     soak = Soak(seed, options.minutes, folder, options.only)
     began = time.monotonic()
     try:
         soak.run()
     except KeyboardInterrupt:
-        print("stopped by the user", flush=True)
+        print("stopped by a signal; what there is of a verdict:", flush=True)
     red = sum(not line.is_good for line in soak.lines)
     print(
         f"\n{soak.report()}\n\nSEED={seed}, {len(soak.lines)} verdicts in {(time.monotonic() - began) / 60:.0f} min, "
