@@ -7,7 +7,8 @@ SETUP := $(PYTHON) -m infra.bootstrap
 # Most tests wait more than they work. The longest files come first by name, so their order is kept.
 TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up down status logs test test-fast test-long fuzz chaos bench check format contracts lock clean
+.PHONY: help setup demo up down status logs test test-fast test-long fuzz chaos mutate bench check format contracts \
+	lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,9 +51,14 @@ fuzz: ## random requests to the collector for ten minutes
 	@$(SETUP) --dev
 	@$(BIN)/pytest -s -m long tests/streams/intake/test_fuzz.py
 
-chaos: ## the long tests that kill and break things
+chaos: ## an hour of faults from a printed seed, and their verdicts (SEED=1 MINUTES=60 ONLY=frozen)
 	@$(SETUP) --dev
-	@$(BIN)/pytest -m chaos
+	@$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) --only "$(ONLY)"; \
+	soak=$$?; $(if $(ONLY),,$(BIN)/pytest -m chaos || soak=1;) exit $$soak
+
+mutate: ## take out one safeguard after the other: the fault suite must see each (about ten minutes)
+	@$(SETUP) --dev
+	@$(BIN)/python -m tests.chaos.mutants --only "$(ONLY)"
 
 bench: ## measure stream, sink, latency and recovery beside the peers (40 minutes; ONLY=fold for one part)
 	@$(SETUP) --bench

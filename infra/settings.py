@@ -136,6 +136,9 @@ class Settings:
     live_max_rows: int = 60_000
     """Live rows (minute × rollup × dimensions) that the server keeps; beyond it the oldest go and a gap is shown."""
 
+    failpoints: str = ""
+    """For tests: where a process is to end or stop itself (`infra/failpoints.py`)."""
+
     @property
     def embedded_kafka(self) -> bool:
         return not self.kafka_bootstrap

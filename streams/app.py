@@ -28,13 +28,14 @@ from faust.types.tuples import TP
 
 from infra import log as logs
 from infra.errors import PlaylakeError, ProcessError
+from infra.failpoints import failpoints
 from infra.kafka import client_config, faust_credentials, producer_config
 from infra.settings import Settings
 from infra.topics import partition_count, topic_id
 from schemas.registry import LIVE_QUALITY, MAX_RECORD_BYTES, STATE_LAG_MS
 from streams import metrics
 from streams.live import records
-from streams.live.partition import LivePartition, Rules, Snapshot
+from streams.live.partition import STEPS, LivePartition, Rules, Snapshot
 from streams.sources import PLAYBACK_SOURCE, SOURCES, Source
 from streams.transport import Batch, BatchSchema, BatchTransport
 
@@ -108,6 +109,7 @@ class Worker:
         self._unacked: list[Any] = []
         self._flushing = asyncio.Lock()
         self._concurrent: dict[int, int] = {}
+        self._step = failpoints(settings.failpoints)
 
     async def _run(self, function: Callable[..., T], *args: Any) -> T:
         """In the thread that owns the partitions."""
@@ -158,12 +160,15 @@ class Worker:
 
     async def _flush(self, partition: LivePartition, *, everything: bool) -> bool:
         rows, snapshot = await self._run(_take, partition, everything)
+        self._step("state: before live")
         if rows:
             await self._live.write(LIVE_QUALITY.name, rows, 0)
         if snapshot is None:
             return False
-        for step in snapshot.steps:
+        for name, step in zip(STEPS, snapshot.steps, strict=True):
+            self._step(f"state: before {name}")
             await self._state.write(self._source.state.name, step, partition.number)
+        self._step("state: written")
         stored = self._table.data.data
         for key, value in snapshot.records():
             if value is None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from infra import log as logs
 from infra.errors import PlaylakeError, PositionRefused, ProcessError
+from infra.failpoints import failpoints
 from infra.kafka import consumer_config, producer_config
 from infra.settings import Settings
 from infra.topics import ensure_topics, offsets, partition_count, topic_id
@@ -280,4 +281,5 @@ def run(settings: Settings, group: str = GROUP, step: Callable[[str], None] = la
 
 if __name__ == "__main__":
     logs.setup("sink")
-    run(Settings.from_env())
+    own = Settings.from_env()
+    run(own, step=failpoints(own.failpoints))

@@ -53,11 +53,15 @@ class Rules:
     """Snapshots after which a bucket is written although it has not changed (`schemas.registry.STATE_LAG_MS`)."""
 
 
+STEPS = ("minutes", "buckets", "position", "deletions")
+"""The order of writing: see above."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What one flush writes."""
 
-    steps: tuple[Records, ...]
+    steps: tuple[Records, Records, Records, Records]
     """Keys and values (None: deleted); each step is to be acknowledged before the next."""
     offset: int
     """Of the position: what is before it is durable then."""
@@ -157,7 +161,7 @@ class LivePartition:
 
     def apply(self, start: int | None, end: int, prepared: Any) -> None:
         """Apply the records of [start, end). Raises ProcessError when `start` is not where the last batch ended."""
-        if self.next is not None and start != self.next:
+        if start != self.next:
             at = f"{self.source.topic.name}/{self.number}"
             msg = f"{at}: records from {start} came, those from {self.next} were expected"
             raise ProcessError(msg)

@@ -48,7 +48,7 @@ def test_a_session_is_live_while_it_plays() -> None:
     told = records(
         (0, 0, "t", None), (1, 5, "ps", "s"), (2, 340, "ps", "p"), (3, 5_000, "ps", "r"), (4, 7_000, "ps", "p")
     )
-    feed(live, 0, 5, told)
+    feed(live, None, 5, told)
     state = only(live)
     assert (state["startup_ms"], state["stall_ms"], state["playing_ms"]) == (340, 2_000, 4_660)
     assert live.names.text(state["names"][0]) == "t1"
@@ -60,7 +60,7 @@ def test_a_session_is_live_while_it_plays() -> None:
 def test_what_is_held_is_counted_as_held_and_released_by_the_clock_of_others() -> None:
     live = partition({})
     told = records((0, 0, "ps", "s"), (2, 5_000, "ps", "r"), (0, 0, "ps", "s"))
-    feed(live, 0, 3, told)
+    feed(live, None, 3, told)
     counts = live.fates()
     assert (counts["applied"], counts["counted"], counts["held"], counts["duplicates"]) == (3, 1, 1, 1)
     stored: dict[bytes, bytes] = {}
@@ -76,7 +76,7 @@ def test_what_is_held_is_counted_as_held_and_released_by_the_clock_of_others() -
 
 def test_another_target_and_broken_records_are_counted_and_change_nothing() -> None:
     live = partition({})
-    feed(live, 0, 2, records((0, 0, "ps", "s"), (1, 400, "ps", "p")))
+    feed(live, None, 2, records((0, 0, "ps", "s"), (1, 400, "ps", "p")))
     before = int(only(live)["playing_ms"])
     stamp = START_MS + 9_000
     feed(
@@ -91,7 +91,7 @@ def test_another_target_and_broken_records_are_counted_and_change_nothing() -> N
 
 def test_a_silent_session_and_its_stream_are_swept() -> None:
     live = partition({})
-    feed(live, 0, 1, records((0, 0, "ps", "s")))
+    feed(live, None, 1, records((0, 0, "ps", "s")))
     late = START_MS + RULES.timeout_ms + 60_000
     feed(live, 1, 2, [FakeRecord(1, late, wire("x", 0, late, "ps", "s"), b"x")])
     for _ in range(64):

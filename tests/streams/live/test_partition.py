@@ -157,7 +157,7 @@ def store(stored: dict[bytes, bytes], written: list[tuple[bytes, bytes | None]])
 
 def test_a_gap_between_batches_is_refused() -> None:
     live = partition({})
-    feed(live, 0, 1, [FakeRecord(0, START_MS, wire("play", START_MS))])
+    feed(live, None, 1, [FakeRecord(0, START_MS, wire("play", START_MS))])
     with pytest.raises(ProcessError, match="records from 3 came, those from 1 were expected"):
         feed(live, 3, 4, [FakeRecord(3, START_MS, wire("stop", START_MS))])
 
@@ -165,7 +165,7 @@ def test_a_gap_between_batches_is_refused() -> None:
 def test_holes_inside_a_batch_are_legal() -> None:
     """Transactions leave control records: offsets without a record."""
     live = partition({})
-    feed(live, 0, 5, [FakeRecord(0, START_MS, wire("play", START_MS)), FakeRecord(3, START_MS, wire("stop", START_MS))])
+    feed(live, None, 5, [FakeRecord(0, START_MS, wire("play", START_MS)), FakeRecord(3, START_MS, wire("stop", START_MS))])
     assert live.next == 5 and live.fates()["applied"] == 2
 
 
@@ -175,7 +175,7 @@ def test_a_retry_is_counted_once_and_a_late_event_only_as_late() -> None:
     later = wire("heartbeat", START_MS + 300_000, sessionId="s", eventId="2")
     late = wire("quality_change", START_MS + 1000, sessionId="s", eventId="3")
     raws = [play, play, later, late]
-    feed(live, 0, 4, [FakeRecord(n, START_MS + (300_000 if n > 1 else 0), raw) for n, raw in enumerate(raws)])
+    feed(live, None, 4, [FakeRecord(n, START_MS + (300_000 if n > 1 else 0), raw) for n, raw in enumerate(raws)])
     counts = live.fates()
     assert (counts["counted"], counts["duplicates"], counts["late"]) == (2, 1, 1)
 
@@ -187,7 +187,7 @@ def test_concurrent_sessions_are_those_that_watch_and_were_heard_from() -> None:
         wire("play", START_MS, sessionId="b"), wire("first_frame", START_MS, sessionId="b"),
         wire("pause", START_MS + 1, sessionId="b"),
     ]  # fmt: skip
-    feed(live, 0, 5, [FakeRecord(n, START_MS, raw) for n, raw in enumerate(raws)])
+    feed(live, None, 5, [FakeRecord(n, START_MS, raw) for n, raw in enumerate(raws)])
     assert live.concurrent(START_MS + 1000) == 1
     assert live.concurrent(START_MS + 70_000) == 0
 
@@ -195,7 +195,7 @@ def test_concurrent_sessions_are_those_that_watch_and_were_heard_from() -> None:
 def test_the_newer_of_two_stored_buckets_counts() -> None:
     """A zombie that wakes up may write an old bucket after its successor wrote a newer one."""
     live = partition({})
-    feed(live, 0, 1, [FakeRecord(0, START_MS, wire("play", START_MS))])
+    feed(live, None, 1, [FakeRecord(0, START_MS, wire("play", START_MS))])
     old = live.snapshot().steps[1]
     feed(live, 1, 2, [FakeRecord(1, START_MS, wire("stop", START_MS))])
     new = live.snapshot().steps[1]
@@ -218,7 +218,7 @@ def test_the_newer_of_two_stored_buckets_counts() -> None:
 
 def test_another_source_is_refused() -> None:
     live = partition({})
-    feed(live, 0, 1, [FakeRecord(0, START_MS, wire("play", START_MS))])
+    feed(live, None, 1, [FakeRecord(0, START_MS, wire("play", START_MS))])
     position = unpack(Position, live.snapshot().steps[2][0][1])
     check_source(position, PLAYBACK_SOURCE, "topic-1", 4)
     with pytest.raises(PositionRefused, match="was recreated"):

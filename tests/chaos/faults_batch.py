@@ -1,0 +1,121 @@
+"""Faults of batch: the Spark server killed in a commit, one interval run twice at once; and the chain that heals it."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from dataclasses import dataclass, replace
+
+from infra.health import GrpcAnswers
+from infra.processes import PLAYLAKE
+from infra.settings import ROOT, Settings
+from infra.spark import connect
+from tests.chaos.faults import NotInjected, wait_up
+from tests.chaos.programs import Program
+from tests.chaos.world import RECOVERY_S, World
+
+NOTHING_NEW = 99
+ATTEMPTS = 6
+COMMAND_S = 400.0
+
+
+def spark(world: World) -> Program:
+    """The world's Spark server; started when it is first asked for, and up when this returns."""
+    if "spark" not in world.programs:
+        settings = _settings(world)
+        connect.prepare(settings)
+        program = Program(
+            "spark",
+            lambda: connect.command(settings),
+            connect.environment(settings) | {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"},
+            world.home / "spark.log",
+        )
+        world.programs["spark"] = program
+        world.keeper.programs.append(program)
+    program = world.programs["spark"]
+    if not program.wanted:
+        program.start()
+    wait_up(program)
+    end, answers = time.monotonic() + RECOVERY_S, GrpcAnswers("127.0.0.1", world.settings.spark_port)
+    while (why := answers(0)) is not None:
+        if time.monotonic() > end:
+            msg = f"expected Spark to answer within {RECOVERY_S:.0f} s: {why}: {program.tail()}"
+            raise TimeoutError(msg)
+        time.sleep(0.5)
+    return program
+
+
+def run_to_the_end(world: World) -> None:
+    """Stage, audit and commit silver until nothing is new. An attempt that fails is made again, as Airflow does."""
+    said = ""
+    for _ in range(ATTEMPTS):
+        spark(world)
+        for command in (("stage", "silver"), ("quality", "silver"), ("commit", "silver")):
+            code, said = _run(world, *command)
+            if command[0] == "stage" and code == NOTHING_NEW:
+                return
+            if code:
+                break
+    msg = f"expected silver to be done after {ATTEMPTS} attempts, the last one said: {said}"
+    raise TimeoutError(msg)
+
+
+@dataclass(frozen=True)
+class KilledInCommit:
+    """The Spark server dies while a commit is under way."""
+
+    times: int = 2
+    name: str = "Spark killed in its commit"
+    is_batch: bool = True
+
+    def inject(self, world: World, dice: random.Random) -> str:
+        after = []
+        for _ in range(self.times):
+            spark(world)
+            for command in (("stage", "silver"), ("quality", "silver")):
+                code, said = _run(world, *command)
+                if code not in (0, NOTHING_NEW):
+                    msg = f"playlake {' '.join(command)} ended with {code}: {said}"
+                    raise NotInjected(msg)
+            committing = _start(world, "commit", "silver")
+            after.append(dice.uniform(2.0, 6.0))  # the command itself takes two to get to Spark
+            time.sleep(after[-1])
+            spark(world).kill()
+            committing.communicate(timeout=COMMAND_S)
+        return f"kill -9 of Spark {' and '.join(f'{s:.1f}' for s in after)} s after the commit began"
+
+
+@dataclass(frozen=True)
+class TwiceAtOnce:
+    """The same interval staged and committed by two at once."""
+
+    name: str = "one interval twice at once"
+    is_batch: bool = True
+
+    def inject(self, world: World, dice: random.Random) -> str:
+        spark(world)
+        codes = []
+        for command in (("stage", "silver"), ("quality", "silver"), ("commit", "silver")):
+            both = [_start(world, *command) for _ in range(2)]
+            for one in both:
+                one.communicate(timeout=COMMAND_S)
+            codes.append("/".join(str(one.returncode) for one in both))
+        return f"stage, quality, commit by two at once ended with {', '.join(codes)}"
+
+
+def _settings(world: World) -> Settings:
+    return replace(world.settings, spark_driver_memory="1g")
+
+
+def _start(world: World, *command: str) -> subprocess.Popen[str]:
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(world.home), **_settings(world).to_env()}
+    return subprocess.Popen(
+        [PLAYLAKE, *command], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def _run(world: World, *command: str) -> tuple[int, str]:
+    process = _start(world, *command)
+    said, _ = process.communicate(timeout=COMMAND_S)
+    return process.returncode, said[-1500:]

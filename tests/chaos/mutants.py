@@ -1,0 +1,230 @@
+"""The fault suite proves itself: with any one safeguard taken out of the code, the test of its fault must go red.
+
+    python -m tests.chaos.mutants [--only WORDS]
+
+A mutant is a copy of the tree with one exact piece of text replaced; a text that is not there exactly once is an error,
+so a safeguard that moves takes its mutant with it. Each test is run on an untouched copy first, where it must pass, and
+a mutant counts as caught only when the test ends in its verdict, not in a program that does not even start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.settings import ROOT
+
+RED = "the verdict is red"
+TEST_S = 500
+SAFEGUARDS = "tests/chaos/test_safeguards.py"
+SLEPT_BEFORE = f"{SAFEGUARDS}::test_a_sink_that_slept_around_its_commit[before commit]"
+KILLED_AFTER_ROWS = f"{SAFEGUARDS}::test_a_sink_killed_between_its_two_commits[user_playback_events]"
+KILLED_AFTER_LETTERS = f"{SAFEGUARDS}::test_a_sink_killed_between_its_two_commits[dead_letters]"
+BEFORE_POSITION = f"{SAFEGUARDS}::test_a_worker_killed_between_state_and_position"
+OLD_STATE = f"{SAFEGUARDS}::test_a_worker_that_slept_and_wrote_old_state"
+LOST_BATCH = f"{SAFEGUARDS}::test_a_worker_whose_transport_lost_a_batch"
+POWER = "tests/chaos/test_power.py"
+OWNERS = "tests/chaos/test_owners.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """The safeguard that is taken out: in `file`, `old` becomes `new`. `test` must notice."""
+
+    safeguard: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = (
+    Mutant(
+        "sink: a commit that Delta refuses is not made again",
+        "streams/delta_sink.py",
+        """            msg = f"{self.table.full_name}: {error}"
+            raise PositionMoved(msg) from error
+""",
+        """            self.reopen()
+            self._handle.create_write_transaction(
+                files,
+                "append",
+                self.schema,
+                self.table.partition_by,
+                commit_properties=CommitProperties(
+                    custom_metadata={FILES_KEY: len(files), TRANSACTIONS_KEY: len(changes)},
+                    app_transactions=[Transaction(name, new) for name, (_, new) in changes.items()],
+                ),
+            )
+""",
+        SLEPT_BEFORE,
+    ),
+    Mutant(
+        "sink: position and epoch are compared before a commit",
+        "streams/delta_sink.py",
+        "            if found != expected:\n",
+        "            if False:\n",
+        OWNERS,
+    ),
+    Mutant(
+        "sink: dead letters are kept before the position passes them",
+        "streams/bronze_tables.py",
+        """        if concerned:
+            self._letters.commit(""",
+        """        for topic, group in by_topic.items():
+            if topic != DEAD_LETTER_TOPIC.name:
+                self._commit_rows(topic, group, pending)
+                for owned in group:
+                    owned.position = owned.next
+        if concerned:
+            self._letters.commit(""",
+        KILLED_AFTER_ROWS,
+    ),
+    Mutant(
+        "sink: dead letters that a crash left ahead are left out",
+        "streams/bronze.py",
+        "            if offset not in owned.known_letters:\n",
+        "            if True:\n",
+        KILLED_AFTER_LETTERS,
+    ),
+    Mutant(
+        "sink: the log is flushed before a commit counts",
+        "streams/delta_sink.py",
+        """            self._handle.update_incremental()
+        self._flush_log()
+""",
+        """            self._handle.update_incremental()
+""",
+        POWER,
+    ),
+    Mutant(
+        "sink: rows are flushed before the commit names them",
+        "streams/delta_files.py",
+        "        os.fsync(out.fileno())\n",
+        "",
+        POWER,
+    ),
+    Mutant(
+        "stream: state is written before the position that speaks for it",
+        "streams/app.py",
+        """        await self._outbox.write(state, snapshot.buckets, partition.number)
+        self._step("state: before position")
+        await self._outbox.write(state, [snapshot.position], partition.number)
+""",
+        """        await self._outbox.write(state, [snapshot.position], partition.number)
+        self._step("state: before position")
+        await self._outbox.write(state, snapshot.buckets, partition.number)
+""",
+        BEFORE_POSITION,
+    ),
+    Mutant(
+        "stream: a replay skips what a bucket has applied",
+        "streams/sessions.py",
+        "        if offset <= bucket.offset:\n",
+        "        if False:\n",
+        BEFORE_POSITION,
+    ),
+    Mutant(
+        "stream: of two states of a bucket the one with the higher offset counts",
+        "streams/buckets.py",
+        "            if known is None or known[:_ORDER_BYTES] <= value[:_ORDER_BYTES]:\n",
+        "            if True:\n",
+        OLD_STATE,
+    ),
+    Mutant(
+        "stream: a batch must begin where the last one ended",
+        "streams/sessions.py",
+        "        if self.next is not None and start != self.next:\n",
+        "        if False:\n",
+        LOST_BATCH,
+    ),
+)
+
+
+def tree(folder: Path, mutant: Mutant | None) -> Path:
+    """A copy of the tree as it is here. What set-up made is shared."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    for made in ROOT.glob(".*"):
+        if made.is_dir() and made.name != ".git" and not (folder / made.name).exists():
+            (folder / made.name).symlink_to(made)
+    if mutant:
+        file = folder / mutant.file
+        text = file.read_text()
+        if (times := text.count(mutant.old)) != 1:
+            msg = f"{mutant.safeguard}: expected this once in {mutant.file}, found it {times} times:\n{mutant.old}"
+            raise SystemExit(msg)
+        file.write_text(text.replace(mutant.old, mutant.new))
+    return folder
+
+
+def run(test: str, mutant: Mutant | None) -> tuple[int, str]:
+    """Exit code and output of the test in a tree of its own."""
+    with tempfile.TemporaryDirectory(prefix="playlake-mutant-") as folder:
+        root = tree(Path(folder), mutant)
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "", test]
+        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=TEST_S)
+        return done.returncode, done.stdout + done.stderr
+
+
+def judge(mutants: Sequence[Mutant]) -> list[tuple[str, str, str]]:
+    """Safeguard, verdict and seconds; the verdict begins with `caught` or does not."""
+    lines: list[tuple[str, str, str]] = []
+    passes: dict[str, bool] = {}
+    for mutant in mutants:
+        began = time.monotonic()
+        if mutant.test not in passes:
+            code, said = run(mutant.test, None)
+            passes[mutant.test] = code == 0
+            if code:
+                print(said[-4000:])
+        if not passes[mutant.test]:
+            verdict = "nothing shown: the test is red on the code as it is"
+        else:
+            code, said = run(mutant.test, mutant)
+            reasons = [line for line in said.splitlines() if RED in line and line.startswith("E ")]
+            if code == 1 and reasons:
+                verdict = f"caught: {reasons[0].split(RED, 1)[1].strip(': ')[:90]}"
+            else:
+                verdict = "NOT CAUGHT" if code == 0 else f"failed with {code}, but not by its verdict"
+                print(said[-4000:])
+        lines.append((mutant.safeguard, verdict, f"{time.monotonic() - began:.0f} s"))
+        print(f"{'  '.join(lines[-1])}", flush=True)
+    return lines
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="only safeguards with this in their name")
+    parser.add_argument("--check", action="store_true", help="only see that every text is there, in seconds")
+    options = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if options.only in mutant.safeguard]
+    for mutant in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            tree(Path(folder), mutant)
+    if options.check:
+        return 0
+    lines = judge(chosen)
+    print("\n" + "\n".join(f"{name:<72} {took:>6}  {verdict}" for name, verdict, took in lines))
+    missed = sum(not verdict.startswith("caught") for _, verdict, _ in lines)
+    print(f"\n{len(lines) - missed} of {len(lines)} mutants are caught")
+    return 1 if missed or not lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
