@@ -165,7 +165,12 @@ def test_a_gap_between_batches_is_refused() -> None:
 def test_holes_inside_a_batch_are_legal() -> None:
     """Transactions leave control records: offsets without a record."""
     live = partition({})
-    feed(live, None, 5, [FakeRecord(0, START_MS, wire("play", START_MS)), FakeRecord(3, START_MS, wire("stop", START_MS))])
+    feed(
+        live,
+        None,
+        5,
+        [FakeRecord(0, START_MS, wire("play", START_MS)), FakeRecord(3, START_MS, wire("stop", START_MS))],
+    )
     assert live.next == 5 and live.fates()["applied"] == 2
 
 
