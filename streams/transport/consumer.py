@@ -65,7 +65,7 @@ class BatchConsumer(driver.Consumer):
 
     # Records
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """Batches of the batch topics, records of all others; none of an assignment that has ended."""
         if self.app.client_only:  # no group, no assignment, and replies to read
             async for item in super().getmany(timeout):

@@ -251,7 +251,7 @@ class Fetcher:
 
 
 _error_of = ck.Message.error
-_partition_of: Callable[[Any], int] = ck.Message.partition
+_partition_of: Any = ck.Message.partition
 
 
 def _kind_of(message: Any) -> tuple[int, bool]:
