@@ -220,16 +220,30 @@ def test_generated_records(made: tuple[EventTopic, bytes]) -> None:
 BYTES = st.sampled_from([bytes([byte]) for byte in b'{}[]":,\\ntfe0.-+ \n\x00\x1f\x7f\xff'] + ["ü".encode(), b""])
 
 
-@settings(max_examples=200, deadline=None)
-@given(
-    records(), st.lists(st.tuples(st.integers(0, 2000), BYTES | st.binary(max_size=3), st.integers(0, 2)), max_size=3)
-)
-def test_mutated_records(made: tuple[EventTopic, bytes], changes: list[tuple[int, bytes, int]]) -> None:
+CHANGES = st.tuples(st.integers(0, 2000), BYTES | st.binary(max_size=3), st.integers(0, 2))
+"""Where, what is put there, and how many bytes go."""
+
+
+def assert_mutants_same(made: tuple[EventTopic, bytes], changes: list[tuple[int, bytes, int]]) -> None:
     topic, raw = made
     for place, put, gone in changes:
         at = place % (len(raw) + 1)
         raw = raw[:at] + put + raw[at + gone :]
     assert_same(topic, [raw, raw[: len(raw) // 2], raw[len(raw) // 2 :], raw + raw], [RECEIVED_MS] * 4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(records(), st.lists(CHANGES, max_size=3))
+def test_mutated_records(made: tuple[EventTopic, bytes], changes: list[tuple[int, bytes, int]]) -> None:
+    assert_mutants_same(made, changes)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@settings(max_examples=20_000, deadline=None)
+@given(records(), st.lists(CHANGES, max_size=3))
+def test_very_many_mutated_records(made: tuple[EventTopic, bytes], changes: list[tuple[int, bytes, int]]) -> None:
+    assert_mutants_same(made, changes)
 
 
 def test_every_prefix_and_every_lost_or_doubled_byte() -> None:
