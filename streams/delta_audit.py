@@ -38,6 +38,13 @@ def _audit(table: Path) -> int:
     commits = sorted(int(m[1]) for name in names if (m := _COMMIT.fullmatch(name)))
     checkpoints = sorted(int(m[1]) for name in names if (m := _CHECKPOINT.fullmatch(name)))
     if not commits and not checkpoints:
+        if data := next(table.rglob("*.parquet"), None):
+            msg = (
+                f"{log} is empty or not there, but {data} is: the log of a table is lost. Restore the folder from a "
+                "backup; or, while Kafka still keeps the records, move the table away and start again: it is filled "
+                "anew"
+            )
+            raise LakeDamaged(msg)
         return 0
     base = checkpoints[-1] if checkpoints else -1
     live: dict[str, int] = {}

@@ -168,6 +168,17 @@ def _checkpoint(path: Path) -> Path:
     return max((path / "_delta_log").glob("*.checkpoint.parquet"))
 
 
+def _log_gone(path: Path, *, rest: bool = False) -> None:
+    (path / "_delta_log").rename(path.parent / "log")
+    if rest:
+        (path / "_delta_log").mkdir()
+
+
+def _up_to(path: Path, version: int) -> list[Path]:
+    log = path / "_delta_log"
+    return [file for file in log.iterdir() if file.name < f"{version:020}.z" or "checkpoint" in file.name]
+
+
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "newest commit empty": (_cut(lambda _: b""), "is empty.*newest commit"),
     "newest commit cut in a line": (_cut(lambda raw: raw[:-7]), "not JSON in every line.*newest commit"),
@@ -187,6 +198,20 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     ),
     "data file gone": (lambda path: _data(path).unlink(), "is missing.*Restore"),
     "data file cut": (lambda path: _data(path).write_bytes(b"PAR1") and None, "has 4 bytes, logged were"),
+    "checkpoint empty": (lambda path: _checkpoint(path).write_bytes(b"") and None, "can't be read.*move it"),
+    "log gone": (_log_gone, "is empty or not there, but .*parquet is: the log of a table is lost"),
+    "log empty": (lambda path: _log_gone(path, rest=True), "is empty or not there"),
+    "first commits and their checkpoint gone": (
+        lambda path: (
+            [
+                file.unlink()
+                for file in (path / "_delta_log").iterdir()
+                if file.name < f"{101:020}" or "check" in file.name
+            ]
+            and None
+        ),
+        "is missing, though later.*Restore it",
+    ),
     "checkpoint cut": (lambda path: _checkpoint(path).write_bytes(b"PAR1") and None, "can't be read"),
 }
 
@@ -214,6 +239,20 @@ def test_an_audit_sees(long_log: Path, tmp_path: Path, kind: str) -> None:
     damage(copy)
     with pytest.raises(LakeDamaged, match=f"(?s){message}"):
         audit(copy)
+
+
+def test_a_damaged_checkpoint_is_seen_to_as_advised(long_log: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "table"
+    shutil.copytree(long_log, copy)
+    _checkpoint(copy).write_bytes(b"PAR1")
+    with pytest.raises(LakeDamaged, match="move it and _last_checkpoint out of the folder"):
+        audit(copy)
+    _checkpoint(copy).unlink()
+    (copy / "_delta_log" / "_last_checkpoint").unlink()
+    assert audit(copy) == 2
+    assert offsets_in(copy) == [0, 102]
 
 
 def test_an_audit_has_nothing_to_say_of(long_log: Path, tmp_path: Path) -> None:
