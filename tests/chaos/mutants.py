@@ -142,7 +142,7 @@ MUTANTS = (
     Mutant(
         "stream: a batch must begin where the last one ended",
         "streams/sessions.py",
-        "        if self.next is not None and start != self.next:\n",
+        "        if (start or 0) != (self.next or 0):\n",
         "        if False:\n",
         LOST_BATCH,
     ),
