@@ -137,17 +137,21 @@ Quantiles = tuple[list[float], list[float]]
 def run(on: Stage, made: Recording, rate: int, seconds: float) -> Quantiles:
     """Send at a rate and watch. Raises TimeoutError when the last probe is not seen."""
     with Watch(on).running() as watch:
+        # What an earlier run has left is not this one's.
+        _await(watch, send_at(on, made, 200, 0.2), "what was sent before")
         probes = send_at(on, made, rate, seconds)
-        last = {partition: max(o for p, o, _ in probes if p == partition) for partition in {p for p, _, _ in probes}}
-
-        def seen(by: Seen) -> bool:
-            return all(
-                any(p == partition and at > offset for _, p, at in reversed(by)) for partition, offset in last.items()
-            )
-
-        until(f"all events of {rate}/s on the live topic", lambda: seen(watch.live), PATIENCE_S, every_s=0.1)
-        until(f"all events of {rate}/s in SQL", lambda: seen(watch.sql), PATIENCE_S, every_s=0.1)
+        _await(watch, probes, f"all events of {rate}/s")
     return quantiles(waits(probes, watch.live)), quantiles(waits(probes, watch.sql))
+
+
+def _await(watch: Watch, probes: list[Probe], what: str) -> None:
+    last = {partition: max(o for p, o, _ in probes if p == partition) for partition in {p for p, _, _ in probes}}
+
+    def seen(by: Seen) -> bool:
+        return all(any(p == one and at > offset for _, p, at in reversed(by)) for one, offset in last.items())
+
+    until(f"{what} on the live topic", lambda: seen(watch.live), PATIENCE_S, every_s=0.1)
+    until(f"{what} in SQL", lambda: seen(watch.sql), PATIENCE_S, every_s=0.1)
 
 
 def send_at(on: Stage, made: Recording, rate: int, seconds: float) -> list[Probe]:

@@ -7,9 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import httpx
+import psutil
+from confluent_kafka import KafkaException
+
 from benchmarks.machine import wait_quiet
+from infra.errors import PlaylakeError
 
 T = TypeVar("T")
+FAILURES = (
+    RuntimeError, AssertionError, OSError, LookupError, ValueError, PlaylakeError, KafkaException, httpx.HTTPError,
+    psutil.Error,
+)  # fmt: skip
+"""What a run may end with. The others are measured all the same, and the report says what failed."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +79,9 @@ def interleave(
             section.quiet()
             try:
                 result = run()
-            except (RuntimeError, TimeoutError, AssertionError) as error:
+            except FAILURES as error:
                 failed.add(name)
-                section.warn(f"{name} failed in run {number}: {error}")
+                section.warn(f"{name} failed in run {number}: {type(error).__name__}: {error}")
                 continue
             results[name].append(result)
             print(f"  {name} {number}/{runs}: {show(result)}", flush=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from benchmarks import report
 from benchmarks.machine import machine
-from benchmarks.result import Section
+from benchmarks.result import FAILURES, Section
 
 PARTS: dict[str, str] = {
     "fold": "stream: decode, session fold, minute rollup, beside the peers",
@@ -39,14 +39,22 @@ def main() -> None:
     # As Ctrl-C: what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(machine(), flush=True)
+    failed: list[str] = []
     for name in names:
         print(f"\n== {name}: {PARTS[name]}", flush=True)
         began = time.monotonic()
         run: Callable[[int, float], Section] = importlib.import_module(f"benchmarks.{name}").measure
-        section = run(asked.runs, asked.scale)
+        try:
+            section = run(asked.runs, asked.scale)
+        except FAILURES as error:
+            failed.append(name)
+            print(f"\n{name} could not be measured: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            continue
         print(f"\n({name} took {time.monotonic() - began:.0f} s)", flush=True)
         if asked.scale == 1:
             report.write(section)
+    if failed:
+        sys.exit(f"not measured: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

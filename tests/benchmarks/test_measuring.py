@@ -68,7 +68,7 @@ def test_contestants_take_turns_and_one_that_fails_is_named(monkeypatch: pytest.
     section = Section("fold")
     assert result.interleave(section, {"bad": bad, "good": good}, 3, str) == {"good": [1, 1, 1]}
     assert order == ["bad", "good", "good", "good"]
-    assert section.warnings == ["bad failed in run 1: totals differ"]
+    assert section.warnings == ["bad failed in run 1: AssertionError: totals differ"]
 
 
 def test_a_run_knows_its_rate_and_its_cost() -> None:
