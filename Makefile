@@ -7,8 +7,7 @@ SETUP := $(PYTHON) -m infra.bootstrap
 # Most tests wait more than they work. The longest files come first by name, so their order is kept.
 TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up down status logs test test-fast test-long fuzz chaos mutate bench check format contracts \
-	lock clean
+.PHONY: help setup demo up down status logs test test-fast test-long fuzz chaos mutate bench check format contracts lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

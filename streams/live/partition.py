@@ -161,7 +161,8 @@ class LivePartition:
 
     def apply(self, start: int | None, end: int, prepared: Any) -> None:
         """Apply the records of [start, end). Raises ProcessError when `start` is not where the last batch ended."""
-        if start != self.next:
+        # None is the topic's beginning on both sides: a partition's first batch may not go missing either.
+        if (start or 0) != (self.next or 0):
             at = f"{self.source.topic.name}/{self.number}"
             msg = f"{at}: records from {start} came, those from {self.next} were expected"
             raise ProcessError(msg)

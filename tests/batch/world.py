@@ -23,9 +23,9 @@ from schemas.examples import fullest
 from schemas.fact import facts_of, from_ms, to_ms
 from schemas.registry import CMCD, EVENT_TOPICS, PLAYBACK
 from schemas.session import sessionize
+from schemas.session_row import session_row
 from schemas.stage import Audit, Manifest
 from schemas.tables import BRONZE, SILVER
-from schemas.tables.sessions import session_row
 from schemas.topic import EventTopic
 from streams.bronze_rows import Decoder
 

@@ -103,7 +103,7 @@ def make(runner):
     log.open("a").write("end ")
 
 infra.settings.ROOT = product.parent
-bootstrap.plan = lambda dev: [Step("sleeping", product, lambda: ["x"], make)]
+bootstrap.plan = lambda dev, bench: [Step("sleeping", product, lambda: ["x"], make)]
 sys.argv = ["bootstrap"]
 sys.exit(bootstrap.main())
 """

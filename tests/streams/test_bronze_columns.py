@@ -19,7 +19,7 @@ from schemas.registry import EVENT_TOPICS, PLAYBACK
 from schemas.session_state import Fact
 from schemas.topic import EventTopic
 from streams.bronze_rows import Decoder, sorted_by
-from tests.streams.test_delta_sink import RECEIVED_MS
+from tests.streams.delta_world import RECEIVED_MS
 
 GROUP = Fact.group_id.fget  # type: ignore[attr-defined]
 

@@ -9,7 +9,7 @@ import pytest
 
 from streams.bronze_tables import BronzeTables, Pending
 from streams.bronze_writer import Writer
-from streams.delta_sink import PositionMoved
+from streams.delta_log import PositionMoved
 from streams.ownership import Owned
 
 
