@@ -18,8 +18,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar, cast
 
 import confluent_kafka as ck
@@ -92,6 +93,7 @@ class Worker:
 
     def __init__(self, app: faust.App, table: Any, settings: Settings, source: Source) -> None:
         self._app = app
+        self._transport = cast(BatchTransport, app.transport)
         self._source = source
         self._table = table
         self._settings = settings
@@ -138,10 +140,12 @@ class Worker:
 
     async def apply(self, event: Any) -> None:
         """Apply one delivered batch; it is acknowledged when the flush that holds it is durable."""
+        if not self._transport.is_current(event):
+            return  # its partition went to somebody else
         batch = cast(Batch, event.value)
         began = time.perf_counter()
-        await self._run(self._apply, batch)
         self._unacked.append(event)
+        await self._run(self._apply, batch)
         metrics.APPLIED.inc(batch.count)
         metrics.APPLY_SECONDS.inc(time.perf_counter() - began)
 
@@ -268,41 +272,47 @@ def build(settings: Settings, source: Source) -> faust.App:
     @app.agent(app.topic(source.topic.name, schema=BatchSchema()), concurrency=1)
     async def sessions(stream: Any) -> None:
         async for event in stream.noack().events():
-            try:
+            with fatal():
                 await worker.apply(event)
-            except PlaylakeError as error:
-                die(error)
 
     @app.task  # type: ignore[untyped-decorator]
     async def flush() -> None:
-        try:
+        with fatal():
             await worker.flush_by_timer()
-        except PlaylakeError as error:
-            die(error)
 
     @app.task  # type: ignore[untyped-decorator]
     async def publish() -> None:
-        try:
+        with fatal():
             await worker.publish_by_timer()
-        except PlaylakeError as error:
-            die(error)
 
     @app.on_partitions_revoked.connect  # type: ignore[arg-type]
     async def on_revoked(_app: Any, *args: Any, **_: Any) -> None:
         revoked: set[TP] = args[0]
         log.info("partitions revoked", extra={"partitions": sorted(tp.partition for tp in revoked)})
-        await worker.release()
+        with fatal():
+            await worker.release()
 
     @app.on_before_shutdown.connect  # type: ignore[arg-type]
     async def on_shutdown(_app: Any, *_args: Any, **_: Any) -> None:
-        await worker.release()
+        with fatal():
+            await worker.release()
 
     return app
 
 
+@contextmanager
+def fatal() -> Iterator[None]:
+    """Whatever goes wrong inside ends the process, before anything else is acknowledged. Faust would go on with the
+    next batch."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - nothing may survive
+        die(error)
+
+
 def die(error: BaseException) -> NoReturn:
-    """End the process before anything else is acknowledged."""
-    log.critical("%s: %s", type(error).__name__, error)
+    """End the process at once."""
+    log.critical("%s: %s", type(error).__name__, error, exc_info=None if isinstance(error, PlaylakeError) else error)
     sys.stdout.flush()
     os._exit(1)
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from infra.errors import ContractError
 from schemas.registry import PLAYBACK
+from streams.bronze_rows import Decoded
 from streams.bronze_tables import BronzeTables, Pending
-from streams.dead_letters import rejected
 from streams.delta_log import Changes, PositionMoved
 from streams.ownership import claim
 from tests.streams.delta_world import ID, Record
@@ -90,6 +90,7 @@ class Process(threading.Thread):
         self.tables = object.__new__(BronzeTables)
         self.tables._letters = View(letters, self, "dead_letters")  # type: ignore[assignment]
         self.tables._rows = {PLAYBACK.name: View(rows, self, "rows")}  # type: ignore[dict-item]
+        self.tables._decoders = {PLAYBACK.name: self}  # type: ignore[dict-item]
         self.go, self.waits = threading.Semaphore(0), threading.Semaphore(0)
         self.is_killed = self.is_done = False
         self.problem: BaseException | None = None
@@ -128,13 +129,17 @@ class Process(threading.Thread):
             self.turn()
 
     def _pending(self, offsets: range, known: frozenset[int]) -> Pending:
+        fresh = [Record(offset, b"{") for offset in offsets if offset not in known]
+        return Pending({PLAYBACK.name: list(fresh)}, count=len(fresh))
+
+    def decode(self, records: list[Record]) -> Decoded:
+        """With the face of a Decoder."""
         import pyarrow as pa
 
-        fresh = [offset for offset in offsets if offset not in known]
-        good = [offset for offset in fresh if offset not in self.broken]
         error = ContractError("not_json", "broken")
-        letters = [rejected(Record(offset, b"{"), error) for offset in fresh if offset in self.broken]
-        return Pending({PLAYBACK.name: [pa.table({"offset": pa.array(good, pa.int64())})]}, letters, len(fresh))
+        good = [record.offset() for record in records if record.offset() not in self.broken]
+        broken = [(record, error) for record in records if record.offset() in self.broken]
+        return Decoded(pa.table({"offset": pa.array(good, pa.int64())}), list(broken))
 
     def act(self) -> None:
         """One act, up to the next."""
