@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.errors import ContractError
-from schemas.columnar.arrow import column_array, plain_array, text_array
+from schemas.columnar.arrow import column_array, plain_array, prepare, text_array
 from schemas.columnar.columns import Columns, Text
 from schemas.columnar.decoder import ColumnDecoder
 from schemas.columnar.order import ordered
@@ -59,6 +59,9 @@ class Decoder:
         self.topic = topic
         self.schema = arrow_schema(BRONZE[topic.name].columns)
         self._decoder = ColumnDecoder(topic)
+        # Now, and not when a batch waits.
+        prepare()
+        self.decode([])
 
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Every record ends in exactly one of the two outcomes."""

@@ -10,9 +10,18 @@ from numpy.typing import NDArray
 
 from schemas.columnar.columns import Columns, Numbers, Text
 from schemas.columnar.gather import gathered, numbered
+from schemas.columnar.vocabulary import PAD
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def prepare() -> None:
+    """Compile what is not yet on the disk, which takes some seconds."""
+    one = Text(np.zeros(1, np.int64), np.zeros(1, np.int32))
+    data, rows = np.zeros(2 * PAD, np.uint8), np.zeros(1, np.int64)
+    numbered(data, one)
+    _strings(data, one, rows)
 
 
 def text_array(data: NDArray[np.uint8], text: Text, rows: NDArray[np.int64]) -> pa.Array:
@@ -36,7 +45,7 @@ def json_array(data: NDArray[np.uint8], text: Text, rows: NDArray[np.int64], kin
     found = text_array(data, text, rows)
     if not pa.types.is_dictionary(found.type):
         found = found.dictionary_encode()
-    values = [None if one is None else msgspec.json.decode(one) for one in found.dictionary.to_pylist()]
+    values = [msgspec.json.decode(one) for one in found.dictionary.to_pylist()]
     if pa.types.is_map(kind):
         values = [list(value.items()) for value in values]
     return pa.array(values, kind).take(found.indices)

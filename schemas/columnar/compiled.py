@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
@@ -24,7 +24,7 @@ _WORD = ir.IntType(64)
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, place: Any) -> Any:
-    data = make_array(array_type)(context, builder, array).data
+    data = make_array(array_type)(context, builder, array).data  # type: ignore[no-untyped-call]
     return builder.bitcast(builder.gep(data, [place]), _WORD.as_pointer())
 
 

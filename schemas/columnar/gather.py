@@ -41,7 +41,9 @@ def _offsets(size: Any, rows: Any, offsets: Any) -> Any:
     at = np.int64(0)
     offsets[0] = 0
     for place in range(len(rows)):
-        at += max(np.int64(size[rows[place]]), 0)
+        length = np.int64(size[rows[place]])
+        if length > 0:
+            at += length
         offsets[place + 1] = at
     return at
 

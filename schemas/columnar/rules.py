@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
 from typing import NamedTuple
 
 import msgspec
@@ -117,7 +116,7 @@ def rules_of(topic: EventTopic, fields: dict[str, Field]) -> Rules:
     words += [(KINDS, tag, number) for tag, number in topic.rank.items()]
     for c, lists in enumerate(listed):
         # What all kinds take that list their values; the others take any.
-        words += [(LISTED + c, word, c) for word in sorted(reduce(frozenset.intersection, lists))] if lists else []
+        words += [(LISTED + c, word, c) for word in sorted(lists[0].intersection(*lists))] if lists else []
     return Rules(
         words=vocabulary(words),
         type=np.array([*(f.type if f.is_plain else OTHER for f in fields.values()), KIND], np.int64),

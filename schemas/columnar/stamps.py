@@ -30,10 +30,11 @@ MINUS, PLUS, COLON, DASH, POINT, T, Z = 45, 43, 58, 45, 46, 84, 90
 @compiled
 def _number(data: Any, at: Any, count: Any) -> Any:
     """Value of so many digits; negative when there is something else among them."""
-    value, wrong = np.int64(0), False
+    value: Any = np.int64(0)
+    wrong: Any = False
     for place in range(at, at + count):
         digit = np.int64(data[place]) - 48
-        wrong |= digit < 0 or digit > 9
+        wrong = wrong or digit < 0 or digit > 9
         value = value * 10 + digit
     return np.int64(-1) if wrong else value
 

@@ -65,6 +65,8 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing(
     done.set()
     producing.join()
     with sink(kafka, "g") as process:
+        # Where the killed ones got everything done, it would be told to stop before it listens.
+        wait_ready(process)
         wait_caught_up(kafka, 60, process)
         assert stop(process) < 10
     assert assert_each_record_once(kafka) == {"rows": parts * 1000 - bad, "letters": bad}
