@@ -15,7 +15,7 @@ from schemas.registry import EVENT_TOPICS, PLAYBACK
 from schemas.tables import BRONZE
 from streams.bronze_rows import Decoder
 from streams.dead_letters import DeadLetter, from_topic, rejected, to_arrow
-from tests.streams.test_delta_sink import RECEIVED_MS, Record
+from tests.streams.delta_world import RECEIVED_MS, Record
 
 SEED = (
     b'{"userId":"user123","contentId":"title456","eventType":"play","timestamp":"2026-01-15T20:30:45Z",'
