@@ -19,7 +19,7 @@ from tests.streams.bronze_world import event, positions, sink
 pytestmark = [pytest.mark.kafka, pytest.mark.long]
 
 SENT = 1_000_000
-BOUND_KB = 1_200_000
+BOUND_KB = 800_000
 """Of an interpreter with its libraries (0.2 GB), what librdkafka holds (32 MB), what is pending (64 MB or 100,000
 records, as messages and as columns) and what is being written."""
 
