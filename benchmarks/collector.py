@@ -71,7 +71,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home, platform_at(Path(home)) as (settings, process):
         run(settings, process, asked, number=1, events=20_000)
         count = 0
-        full, half = [], []
+        full: list[Run] = []
+        half: list[Run] = []
         for number in range(asked.runs):
             rate = statistics.median(r.rate for r in full) if full else 40_000
             full.append(run(settings, process, asked, number=2 * number + 2, events=int(rate * asked.seconds)))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import confluent_kafka as ck
 import httpx
@@ -183,18 +184,18 @@ def published(on: Stage, topic: str) -> Totals:
     return sums
 
 
-def _last_values(on: Stage, topic: str) -> list[dict[str, int]]:
+def _last_values(on: Stage, topic: str) -> list[dict[str, Any]]:
     """The last value of each key; of one that has windows, of each window."""
     consumer = ck.Consumer(consumer_config(on.settings, on.fresh("totals"), {"enable.partition.eof": True}))
     consumer.assign([ck.TopicPartition(topic, 0, 0)])
-    rows: dict[tuple[bytes | None, int | None], dict[str, int]] = {}
+    rows: dict[tuple[bytes | str | None, int | None], dict[str, Any]] = {}
     try:
         while True:
             for message in consumer.consume(1000, 10):
                 if message.error():
                     return list(rows.values())
-                if message.value():
-                    value = json.loads(message.value())
+                if raw := message.value():
+                    value = json.loads(raw)
                     rows[message.key(), value.get("start")] = value
     finally:
         consumer.close()

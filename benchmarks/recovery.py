@@ -85,9 +85,10 @@ class World:
         try:
             while missing:
                 for message in consumer.consume(500, 0.01):
-                    if message.error() or not message.value():
+                    value = None if message.error() else message.value()
+                    if not value:
                         continue
-                    row = json.loads(message.value())
+                    row = json.loads(value)
                     if row["topic"] == PLAYBACK.name and row["position"] >= missing.get(row["partition"], 1 << 62):
                         del missing[row["partition"]]
                 if time.monotonic() > end:
