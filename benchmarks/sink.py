@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,17 +27,17 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.collector import _settings, _start, machine
+from benchmarks.machine import machine
+from benchmarks.stage import free_settings
 from infra import broker, topics
 from infra.kafka import consumer_config
-from infra.settings import Settings
+from infra.settings import ROOT, Settings
 from schemas.registry import EVENT_TOPICS, PLAYBACK, TOPICS
 from schemas.tables import BRONZE
 from streams.bronze import CONSUMER, POLL_RECORDS
 from streams.intake.load.pool import Pool
 from streams.intake.load.senders import KafkaSender
 
-BOTH_CORES = "0,1"
 PATIENCE_S = 120
 
 
@@ -67,9 +69,9 @@ def main() -> None:
     asked = arguments.parse_args()
     names = list(EVENT_TOPICS) if asked.all_topics else [PLAYBACK.name]
     with tempfile.TemporaryDirectory() as home:
-        settings = replace(_settings(Path(home)), sink_commit_rows=asked.commit_rows)
+        settings = replace(free_settings(Path(home)), sink_commit_rows=asked.commit_rows)
         broker.prepare(settings)
-        process = _start(broker.command(settings), BOTH_CORES, settings, "broker")
+        process = _start(broker.command(settings), settings, "broker")
         try:
             topics.wait_ready(settings)
             topics.ensure_topics(settings, TOPICS)
@@ -86,6 +88,11 @@ def main() -> None:
     print(f"\n{machine()}\n{asked.events:,} events of {size:.0f} bytes, commits of {asked.commit_rows:,} rows")
     print(f"sink, median of {asked.runs}: {middle}")
     print(f"bare consume(), median of {asked.runs}: {statistics.median(bare):,.0f}/s")
+
+
+def _start(argv: list[str], settings: Settings, name: str) -> subprocess.Popen[bytes]:
+    with (settings.home / f"{name}.log").open("wb") as out:
+        return subprocess.Popen(argv, cwd=ROOT, env=os.environ | settings.to_env(), stdout=out, stderr=out)
 
 
 def fill(settings: Settings, names: list[str], count: int) -> float:
@@ -126,7 +133,7 @@ def sink(settings: Settings, number: int, count: int) -> Run:
     program = (
         f"from streams.bronze import run; from infra.settings import Settings; run(Settings.from_env(), 'g{number}')"
     )
-    process = _start([sys.executable, "-c", program], BOTH_CORES, own, "sink")
+    process = _start([sys.executable, "-c", program], own, "sink")
     try:
         found: dict[Path, tuple[int, int]] = {}
         at_first, until = 0.0, time.monotonic() + PATIENCE_S
