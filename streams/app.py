@@ -179,7 +179,7 @@ class Worker:
                 stored.pop(key, None)
             else:
                 stored[key] = value
-        await self._run(partition.written)
+        await self._run(partition.written, snapshot)
         self._acknowledge(partition.number, snapshot.offset)
         return True
 

@@ -3,10 +3,9 @@
 Knows neither Kafka nor Faust nor a clock: `apply` takes records in order, `snapshot` gives what has to be written, and
 `written` is told that it was. What a snapshot holds is written in this order, each step acknowledged before the next:
 
-    minutes and totals    everything up to now
+    minutes and totals    everything up to now; deletions of minutes that were frozen before the last position
     buckets of sessions   the oldest changed ones, as many as BUDGET_BYTES allow
     position              before the oldest change that no written bucket holds
-    finished minutes      deletions: the position is behind their end
 
 So a minute or a total never holds less than a bucket does. After a crash in between, the records before the position
 are not needed; those behind it are applied again, and each record of state takes only what it does not hold yet.
@@ -53,7 +52,7 @@ class Rules:
     """Snapshots after which a bucket is written although it has not changed (`schemas.registry.STATE_LAG_MS`)."""
 
 
-STEPS = ("minutes", "buckets", "position", "deletions")
+STEPS = ("minutes", "buckets", "position")
 """The order of writing: see above."""
 
 
@@ -61,10 +60,12 @@ STEPS = ("minutes", "buckets", "position", "deletions")
 class Snapshot:
     """What one flush writes."""
 
-    steps: tuple[Records, Records, Records, Records]
+    steps: tuple[Records, Records, Records]
     """Keys and values (None: deleted); each step is to be acknowledged before the next."""
     offset: int
     """Of the position: what is before it is durable then."""
+    clock_ms: int
+    """The received clock there."""
 
     def records(self) -> Records:
         """All of them, in order."""
@@ -104,6 +105,7 @@ class LivePartition:
         self._swept = 0
         self._pieces = np.empty((pieces_of_an_event(rules.timeout_ms), PIECE_WIDTH), np.int64)
         self._empty = empty_session()
+        self._durable_clock_ms = 0
         self._streams: list[dict[str, Any]] = [{} for _ in range(BUCKETS)]
         self.next: int | None = None
         self._load(stored)
@@ -127,7 +129,7 @@ class LivePartition:
             return
         position = records.unpack(records.Position, at)
         self.next = position.offset
-        self._scalars[fold.CLOCK] = position.clock_ms
+        self._scalars[fold.CLOCK] = self._durable_clock_ms = position.clock_ms
         self._scalars[fold.OPEN_MINUTE] = self._open_minute(position.clock_ms)
         for bucket in range(BUCKETS):
             if (value := stored.get(records.bucket_key(self.number, bucket))) is not None:
@@ -236,6 +238,7 @@ class LivePartition:
         )
         minutes_and_totals = [
             *self._changed_minutes(at),
+            *self._finished_minutes(),
             (records.totals_key(self.number), records.pack(totals, max(at, int(self._scalars[fold.TOTALS_THROUGH])))),
         ]
         position = records.Position(records.STATE_VERSION, self._topic_id, self._partitions, offset, clock_ms)
@@ -243,7 +246,7 @@ class LivePartition:
             self._buckets.dirty_since[number] = -1
             self._written_at[number] = self._snapshots
         at_position: Records = [(records.position_key(self.number), records.pack(position, offset))]
-        return Snapshot((minutes_and_totals, buckets, at_position, self._finished_minutes(clock_ms)), offset)
+        return Snapshot((minutes_and_totals, buckets, at_position), offset, clock_ms)
 
     def _changed_buckets(self, at: int, *, everything: bool) -> tuple[list[int], Records]:
         """Numbers and records, the longest changed first."""
@@ -291,15 +294,20 @@ class LivePartition:
         rows["is_unsaved"] = False
         return out
 
-    def _finished_minutes(self, clock_ms: int) -> Records:
-        """Deletions of stored minutes that were frozen before the position's clock: no replay needs them."""
-        before = self._open_minute(clock_ms)
+    def _finished_minutes(self) -> Records:
+        """Deletions of stored minutes that were frozen before the durable position: no replay needs them.
+
+        They wait for the flush after, so that the last record of a flush is the position, which compaction keeps: a
+        recovery waits for the last record of the changelog.
+        """
+        before = self._open_minute(self._durable_clock_ms)
         gone = sorted(minute for minute in self._stored_minutes if minute < before)
         self._stored_minutes.difference_update(gone)
         return [(records.minute_key(self.number, minute), None) for minute in gone]
 
-    def written(self) -> None:
-        """The last snapshot is durable, and what was publishable before it is published: frozen rows can go."""
+    def written(self, snapshot: Snapshot) -> None:
+        """The snapshot is durable, and what was publishable before it is published: frozen rows can go."""
+        self._durable_clock_ms = snapshot.clock_ms
         rows = self.minutes.rows()
         is_done = (rows["minute"] < self._scalars[fold.OPEN_MINUTE]) & ~rows["is_unpublished"] & ~rows["is_unsaved"]
         self.minutes.drop(is_done)

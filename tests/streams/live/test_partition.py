@@ -144,7 +144,7 @@ def flush(
     written = snapshot.records()
     store(stored, written[:keep])
     if keep is None or keep >= len(written):
-        live.written()
+        live.written(snapshot)
 
 
 def store(stored: dict[bytes, bytes], written: list[tuple[bytes, bytes | None]]) -> None:
