@@ -15,6 +15,7 @@ from typing import Protocol
 
 from schemas.registry import PLAYBACK
 from schemas.tables import BRONZE, DEAD_LETTERS
+from streams.live.partition import STEPS
 from tests.chaos.programs import Program
 from tests.chaos.world import World
 
@@ -27,7 +28,7 @@ SINK_STEPS = tuple(
     for table in (BRONZE[PLAYBACK.name], BRONZE["user.ui.events"], DEAD_LETTERS)
     for moment in ("before files", "before commit", "after commit")
 )
-WORKER_STEPS = ("state: before buckets", "state: before position", "state: before live", "state: written")
+WORKER_STEPS = ("state: before live", *(f"state: before {name}" for name in STEPS), "state: written")
 
 
 class Fault(Protocol):

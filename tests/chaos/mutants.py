@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,9 @@ KILLED_AFTER_LETTERS = f"{SAFEGUARDS}::test_a_sink_killed_between_its_two_commit
 BEFORE_POSITION = f"{SAFEGUARDS}::test_a_worker_killed_between_state_and_position"
 OLD_STATE = f"{SAFEGUARDS}::test_a_worker_that_slept_and_wrote_old_state"
 LOST_BATCH = f"{SAFEGUARDS}::test_a_worker_whose_transport_lost_a_batch"
-POWER = "tests/chaos/test_power.py"
+ANY_CRASH = "tests/streams/live/test_partition.py::test_crash_and_replay_equal_no_crash"
+POWER = "tests/streams/test_power_cut.py::test_what_a_commit_returned_for_is_there"
+LOST_ROWS = "LakeDamaged|assert "
 OWNERS = "tests/chaos/test_owners.py"
 
 
@@ -44,32 +47,25 @@ class Mutant:
     old: str
     new: str
     test: str
+    red: str = RED
+    """What the test says (a pattern) when it fails as it should."""
 
 
 MUTANTS = (
     Mutant(
-        "sink: a commit that Delta refuses is not made again",
-        "streams/delta_sink.py",
-        """            msg = f"{self.table.full_name}: {error}"
-            raise PositionMoved(msg) from error
+        "sink: after a conflict the positions are compared again",
+        "streams/delta_log.py",
+        """        for attempt in range(ATTEMPTS):
+            self._check(changes)
 """,
-        """            self.reopen()
-            self._handle.create_write_transaction(
-                files,
-                "append",
-                self.schema,
-                self.table.partition_by,
-                commit_properties=CommitProperties(
-                    custom_metadata={FILES_KEY: len(files), TRANSACTIONS_KEY: len(changes)},
-                    app_transactions=[Transaction(name, new) for name, (_, new) in changes.items()],
-                ),
-            )
+        """        self._check(changes)
+        for attempt in range(ATTEMPTS):
 """,
         SLEPT_BEFORE,
     ),
     Mutant(
         "sink: position and epoch are compared before a commit",
-        "streams/delta_sink.py",
+        "streams/delta_log.py",
         "            if found != expected:\n",
         "            if False:\n",
         OWNERS,
@@ -81,9 +77,9 @@ MUTANTS = (
             self._letters.commit(""",
         """        for topic, group in by_topic.items():
             if topic != DEAD_LETTER_TOPIC.name:
-                self._commit_rows(topic, group, pending)
+                self._commit_rows(topic, group, rows.pop(topic, None))
                 for owned in group:
-                    owned.position = owned.next
+                    owned.rows_kept()
         if concerned:
             self._letters.commit(""",
         KILLED_AFTER_ROWS,
@@ -91,19 +87,20 @@ MUTANTS = (
     Mutant(
         "sink: dead letters that a crash left ahead are left out",
         "streams/bronze.py",
-        "            if offset not in owned.known_letters:\n",
-        "            if True:\n",
+        "            run = [one for one in run if _offset(one) not in owned.known_letters]\n",
+        "",
         KILLED_AFTER_LETTERS,
     ),
     Mutant(
         "sink: the log is flushed before a commit counts",
-        "streams/delta_sink.py",
-        """            self._handle.update_incremental()
-        self._flush_log()
+        "streams/delta_log.py",
+        """            self.handle.update_incremental()
+        self.flush()
 """,
-        """            self._handle.update_incremental()
+        """            self.handle.update_incremental()
 """,
         POWER,
+        red=LOST_ROWS,
     ),
     Mutant(
         "sink: rows are flushed before the commit names them",
@@ -111,37 +108,67 @@ MUTANTS = (
         "        os.fsync(out.fileno())\n",
         "",
         POWER,
+        red=LOST_ROWS,
     ),
     Mutant(
         "stream: state is written before the position that speaks for it",
         "streams/app.py",
-        """        await self._outbox.write(state, snapshot.buckets, partition.number)
-        self._step("state: before position")
-        await self._outbox.write(state, [snapshot.position], partition.number)
+        """        for name, step in zip(STEPS, snapshot.steps, strict=True):
 """,
-        """        await self._outbox.write(state, [snapshot.position], partition.number)
-        self._step("state: before position")
-        await self._outbox.write(state, snapshot.buckets, partition.number)
+        """        for name, step in zip(STEPS, snapshot.steps[::-1], strict=True):
 """,
         BEFORE_POSITION,
     ),
     Mutant(
-        "stream: a replay skips what a bucket has applied",
-        "streams/sessions.py",
-        "        if offset <= bucket.offset:\n",
-        "        if False:\n",
-        BEFORE_POSITION,
+        "stream: minutes and totals are written before the buckets",
+        "streams/live/partition.py",
+        "        return Snapshot((minutes_and_totals, buckets, at_position), offset, clock_ms)\n",
+        "        return Snapshot((buckets, minutes_and_totals, at_position), offset, clock_ms)\n",
+        ANY_CRASH,
+        red="AssertionError|assert ",
+    ),
+    Mutant(
+        "stream: the position is before the oldest change that no written bucket holds",
+        "streams/live/partition.py",
+        "        if not len(waiting):\n",
+        "        if True:\n",
+        ANY_CRASH,
+        red="AssertionError|assert ",
+    ),
+    Mutant(
+        "stream: a replay skips what a bucket holds",
+        "streams/live/fold.py",
+        "        if event.offset < live.buckets.through[bucket]:\n",
+        "        if event.offset < 0:\n",
+        ANY_CRASH,
+        red="AssertionError|assert ",
+    ),
+    Mutant(
+        "stream: a replay adds to the totals only what they do not hold",
+        "streams/live/fold.py",
+        "event.offset >= state[TOTALS_THROUGH])\n",
+        "event.offset >= 0)\n",
+        ANY_CRASH,
+        red="AssertionError|assert ",
+    ),
+    Mutant(
+        "stream: a replay adds to a minute only what it does not hold",
+        "streams/live/fold.py",
+        "            return offset < live.minute_through[k, 1]",
+        "            return offset < 0",
+        ANY_CRASH,
+        red="AssertionError|assert ",
     ),
     Mutant(
         "stream: of two states of a bucket the one with the higher offset counts",
-        "streams/buckets.py",
-        "            if known is None or known[:_ORDER_BYTES] <= value[:_ORDER_BYTES]:\n",
+        "streams/live/records.py",
+        "            if known is None or known[:_THROUGH_BYTES] <= value[:_THROUGH_BYTES]:\n",
         "            if True:\n",
         OLD_STATE,
     ),
     Mutant(
         "stream: a batch must begin where the last one ended",
-        "streams/sessions.py",
+        "streams/live/partition.py",
         "        if (start or 0) != (self.next or 0):\n",
         "        if False:\n",
         LOST_BATCH,
@@ -197,9 +224,9 @@ def judge(mutants: Sequence[Mutant]) -> list[tuple[str, str, str]]:
             verdict = "nothing shown: the test is red on the code as it is"
         else:
             code, said = run(mutant.test, mutant)
-            reasons = [line for line in said.splitlines() if RED in line and line.startswith("E ")]
+            reasons = [line[2:] for line in said.splitlines() if line.startswith("E ") and re.search(mutant.red, line)]
             if code == 1 and reasons:
-                verdict = f"caught: {reasons[0].split(RED, 1)[1].strip(': ')[:90]}"
+                verdict = f"caught: {re.sub('.*' + RED + ': ', '', reasons[0]).strip()[:110]}"
             else:
                 verdict = "NOT CAUGHT" if code == 0 else f"failed with {code}, but not by its verdict"
                 print(said[-4000:])

@@ -15,10 +15,10 @@ import pytest
 from schemas.registry import EVENT_TOPICS, PLAYBACK
 from schemas.tables import BRONZE, DEAD_LETTERS
 from streams.bronze_tables import SOURCES, BronzeTables, Pending
-from streams.delta_sink import PositionMoved
+from streams.delta_log import PositionMoved
 from streams.ownership import Owned
 from tests.streams.bronze_world import event, query
-from tests.streams.test_delta_sink import ID, Record
+from tests.streams.delta_world import ID, Record
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 RECORDS = 40
@@ -65,7 +65,7 @@ class Owner:
             return
         owned.next += len(fresh)
         kept = [record for record in fresh if record.offset() not in owned.known_letters]
-        self._tables.decode(PLAYBACK.name, kept, pending)
+        pending.add(PLAYBACK.name, kept, sum(len(record.value() or b"") for record in kept))
         try:
             self._tables.commit([owned], pending)
         except PositionMoved:
