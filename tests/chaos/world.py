@@ -104,8 +104,9 @@ class World:
         return [program for name, program in self.programs.items() if name.startswith(prefix)]
 
     def start_load(self) -> None:
-        """A load into Kafka and one by the collector, each with a new ledger."""
+        """A load into Kafka and one by the collector, each with a new ledger; returns when both are at work."""
         self._loads += 1
+        new: list[tuple[Program, Path]] = []
         for to, rate in self._rates.items():
             folder = self.home / "ledger" / f"{self._loads:03}-{to}"
             self.ledgers.append(folder)
@@ -117,6 +118,13 @@ class World:
             # The keeper does not know it: it alone knows the fate of what it has sent.
             program.start()
             program.wanted = False
+            new.append((program, folder))
+        end = time.monotonic() + RECOVERY_S
+        while idle := [program for program, folder in new if not any(folder.glob("*.parquet"))]:
+            if time.monotonic() > end or not idle[0].is_up:
+                msg = f"expected {idle[0].name} to note its first outcomes within {RECOVERY_S:.0f} s: {idle[0].tail()}"
+                raise TimeoutError(msg)
+            time.sleep(0.2)
 
     def stop_load(self) -> None:
         """Both settle and end. Raises TimeoutError when one does not: what it has sent would not be known."""
