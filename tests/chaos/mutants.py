@@ -31,6 +31,7 @@ KILLED_AFTER_LETTERS = f"{SAFEGUARDS}::test_a_sink_killed_between_its_two_commit
 BEFORE_POSITION = f"{SAFEGUARDS}::test_a_worker_killed_between_state_and_position"
 OLD_STATE = f"{SAFEGUARDS}::test_a_worker_that_slept_and_wrote_old_state"
 LOST_BATCH = f"{SAFEGUARDS}::test_a_worker_whose_transport_lost_a_batch"
+ANY_CRASH = "tests/streams/live/test_partition.py::test_crash_and_replay_equal_no_crash"
 POWER = "tests/chaos/test_power.py"
 OWNERS = "tests/chaos/test_owners.py"
 
@@ -115,27 +116,51 @@ MUTANTS = (
     Mutant(
         "stream: state is written before the position that speaks for it",
         "streams/app.py",
-        """        await self._outbox.write(state, snapshot.buckets, partition.number)
-        self._step("state: before position")
-        await self._outbox.write(state, [snapshot.position], partition.number)
+        """        for name, step in zip(STEPS, snapshot.steps, strict=True):
 """,
-        """        await self._outbox.write(state, [snapshot.position], partition.number)
-        self._step("state: before position")
-        await self._outbox.write(state, snapshot.buckets, partition.number)
+        """        for name, step in zip(STEPS, snapshot.steps[::-1], strict=True):
 """,
         BEFORE_POSITION,
     ),
     Mutant(
-        "stream: a replay skips what a bucket has applied",
-        "streams/sessions.py",
-        "        if offset <= bucket.offset:\n",
-        "        if False:\n",
-        BEFORE_POSITION,
+        "stream: minutes and totals are written before the buckets",
+        "streams/live/partition.py",
+        "        return Snapshot((minutes_and_totals, buckets, at_position), offset, clock_ms)\n",
+        "        return Snapshot((buckets, minutes_and_totals, at_position), offset, clock_ms)\n",
+        ANY_CRASH,
+    ),
+    Mutant(
+        "stream: the position is before the oldest change that no written bucket holds",
+        "streams/live/partition.py",
+        "        if not len(waiting):\n",
+        "        if True:\n",
+        ANY_CRASH,
+    ),
+    Mutant(
+        "stream: a replay skips what a bucket holds",
+        "streams/live/fold.py",
+        "        if event.offset < live.buckets.through[bucket]:\n",
+        "        if event.offset < 0:\n",
+        ANY_CRASH,
+    ),
+    Mutant(
+        "stream: a replay adds to the totals only what they do not hold",
+        "streams/live/fold.py",
+        "event.offset >= state[TOTALS_THROUGH])\n",
+        "event.offset >= 0)\n",
+        ANY_CRASH,
+    ),
+    Mutant(
+        "stream: a replay adds to a minute only what it does not hold",
+        "streams/live/fold.py",
+        "            return offset < live.minute_through[k, 1]",
+        "            return offset < 0",
+        ANY_CRASH,
     ),
     Mutant(
         "stream: of two states of a bucket the one with the higher offset counts",
-        "streams/buckets.py",
-        "            if known is None or known[:_ORDER_BYTES] <= value[:_ORDER_BYTES]:\n",
+        "streams/live/records.py",
+        "            if known is None or known[:_THROUGH_BYTES] <= value[:_THROUGH_BYTES]:\n",
         "            if True:\n",
         OLD_STATE,
     ),
