@@ -120,13 +120,14 @@ def test_crash_and_replay_equal_no_crash(
     start = last.next or 0
     feed(last, last.next, len(records), records[start:])
     flush(last, stored, published, keep=None)
-    assert totals(last) == totals(whole)
-    assert sessions(last) == sessions(whole)
+    # The words by which `make mutate` knows a verdict.
+    assert totals(last) == totals(whole), "the verdict is red: totals"
+    assert sessions(last) == sessions(whole), "the verdict is red: sessions"
     expected = {key: json.loads(value) for key, value in whole.live_rows()}
     for key, row in expected.items():
         assert {n: v for n, v in published[key].items() if n != "position"} == {
             n: v for n, v in row.items() if n != "position"
-        }, key
+        }, f"the verdict is red: {key}"
     counts = last.fates()
     assert counts["applied"] == len(records)
     assert counts["applied"] == sum(counts[name] for name in ("counted", "late", "duplicates", "rejected"))
