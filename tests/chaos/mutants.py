@@ -25,6 +25,7 @@ from infra.settings import ROOT
 
 RED = "the verdict is red"
 TEST_S = 500
+COMPILED = ".compiled"
 SAFEGUARDS = "tests/chaos/test_safeguards.py"
 SLEPT_BEFORE = f"{SAFEGUARDS}::test_a_sink_that_slept_around_its_commit[before commit]"
 KILLED_AFTER_ROWS = f"{SAFEGUARDS}::test_a_sink_killed_between_its_two_commits[user_playback_events]"
@@ -180,9 +181,9 @@ def tree(folder: Path, mutant: Mutant | None) -> Path:
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
+            shutil.copy2(ROOT / name, folder / name)  # compiled code is known by its source's time
     for made in ROOT.glob(".*"):
-        if made.is_dir() and made.name != ".git" and not (folder / made.name).exists():
+        if made.is_dir() and made.name not in (".git", COMPILED) and not (folder / made.name).exists():
             (folder / made.name).symlink_to(made)
     if mutant:
         file = folder / mutant.file
@@ -194,31 +195,39 @@ def tree(folder: Path, mutant: Mutant | None) -> Path:
     return folder
 
 
-def run(test: str, mutant: Mutant | None) -> tuple[int, str]:
-    """Exit code and output of the test in a tree of its own."""
-    with tempfile.TemporaryDirectory(prefix="playlake-mutant-") as folder:
-        root = tree(Path(folder), mutant)
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "", test]
-        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+def run(test: str, mutant: Mutant | None, folder: Path) -> tuple[int, str]:
+    """Exit code and output of the test in a tree of its own. It is where the one before was: what was compiled stays."""
+    for old in folder.iterdir():
+        if old.is_dir() and not old.is_symlink():
+            if old.name != COMPILED:
+                shutil.rmtree(old)
+        else:
+            old.unlink()
+    root = tree(folder, mutant)
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "", test]
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
         done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=TEST_S)
-        return done.returncode, done.stdout + done.stderr
+    except subprocess.TimeoutExpired:
+        return -1, f"the test took longer than {TEST_S} s"
+    return done.returncode, done.stdout + done.stderr
 
 
-def judge(mutants: Sequence[Mutant]) -> list[tuple[str, str, str]]:
+def judge(mutants: Sequence[Mutant], folder: Path) -> list[tuple[str, str, str]]:
     """Safeguard, verdict and seconds; the verdict begins with `caught` or does not."""
     lines: list[tuple[str, str, str]] = []
     passes: dict[str, bool] = {}
     for mutant in mutants:
         began = time.monotonic()
         if mutant.test not in passes:
-            code, said = run(mutant.test, None)
+            code, said = run(mutant.test, None, folder)
             passes[mutant.test] = code == 0
             if code:
                 print(said[-4000:])
         if not passes[mutant.test]:
             verdict = "nothing shown: the test is red on the code as it is"
         else:
-            code, said = run(mutant.test, mutant)
+            code, said = run(mutant.test, mutant, folder)
             reasons = [line[2:] for line in said.splitlines() if line.startswith("E ") and re.search(mutant.red, line)]
             if code == 1 and reasons:
                 verdict = f"caught: {re.sub('.*' + RED + ': ', '', reasons[0]).strip()[:110]}"
@@ -241,7 +250,8 @@ def main() -> int:
             tree(Path(folder), mutant)
     if options.check:
         return 0
-    lines = judge(chosen)
+    with tempfile.TemporaryDirectory(prefix="playlake-mutant-") as folder:
+        lines = judge(chosen, Path(folder))
     print("\n" + "\n".join(f"{name:<72} {took:>6}  {verdict}" for name, verdict, took in lines))
     missed = sum(not verdict.startswith("caught") for _, verdict, _ in lines)
     print(f"\n{len(lines) - missed} of {len(lines)} mutants are caught")
