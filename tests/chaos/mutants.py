@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra import process_tree
 from infra.settings import ROOT
 
 RED = "the verdict is red"
@@ -196,7 +197,7 @@ def tree(folder: Path, mutant: Mutant | None) -> Path:
 
 
 def run(test: str, mutant: Mutant | None, folder: Path) -> tuple[int, str]:
-    """Exit code and output of the test in a tree of its own. It is where the one before was: what was compiled stays."""
+    """Exit code and output of the test in a tree of its own, where the one before was: what was compiled stays."""
     for old in folder.iterdir():
         if old.is_dir() and not old.is_symlink():
             if old.name != COMPILED:
@@ -206,11 +207,13 @@ def run(test: str, mutant: Mutant | None, folder: Path) -> tuple[int, str]:
     root = tree(folder, mutant)
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "", test]
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    testing = subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=TEST_S)
+        said, _ = testing.communicate(timeout=TEST_S)
     except subprocess.TimeoutExpired:
+        process_tree.end(process_tree.tree(testing.pid), grace_s=5)
         return -1, f"the test took longer than {TEST_S} s"
-    return done.returncode, done.stdout + done.stderr
+    return testing.returncode, said
 
 
 def judge(mutants: Sequence[Mutant], folder: Path) -> list[tuple[str, str, str]]:
