@@ -25,6 +25,8 @@ from tests.conftest import free_ports, isolated_settings
 PARTITIONS = 3
 RECOVERY_S = 300.0
 """How long anything may take to go on after a fault, on a machine that is busy with other things."""
+FIRST_START_S = 900.0
+"""The same where the worker's code may not be compiled yet, by several workers at once."""
 DRAIN_S = 420.0
 
 
@@ -90,7 +92,7 @@ class World:
                     program.start()
             self.progress = Progress(self.settings, has_stream=self.has_stream)
             self.start_load()
-            self.progress.wait(RECOVERY_S)
+            self.progress.wait(FIRST_START_S)
         except BaseException:
             self.close()
             raise
