@@ -6,6 +6,7 @@ import random
 import subprocess
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from infra.health import GrpcAnswers
 from infra.processes import PLAYLAKE
@@ -63,27 +64,29 @@ def run_to_the_end(world: World) -> None:
 
 @dataclass(frozen=True)
 class KilledInCommit:
-    """The Spark server dies while a commit is under way."""
+    """The Spark server dies while a commit is under way: at any moment, or with some tables done and others not."""
 
-    times: int = 2
     name: str = "Spark killed in its commit"
     is_batch: bool = True
 
     def inject(self, world: World, dice: random.Random) -> str:
-        after = []
-        for _ in range(self.times):
-            spark(world)
-            for command in (("stage", "silver"), ("quality", "silver")):
-                code, said = _run(world, *command)
-                if code not in (0, NOTHING_NEW):
-                    msg = f"playlake {' '.join(command)} ended with {code}: {said}"
-                    raise NotInjected(msg)
-            committing = _start(world, "commit", "silver")
-            after.append(dice.uniform(2.0, 6.0))  # the command itself takes two to get to Spark
-            time.sleep(after[-1])
-            spark(world).kill()
-            committing.communicate(timeout=COMMAND_S)
-        return f"kill -9 of Spark {' and '.join(f'{s:.1f}' for s in after)} s after the commit began"
+        server = spark(world)
+        for command in (("stage", "silver"), ("quality", "silver")):
+            code, said = _run(world, *command)
+            if code not in (0, NOTHING_NEW):
+                msg = f"playlake {' '.join(command)} ended with {code}: {said}"
+                raise NotInjected(msg)
+        before, between = _versions(world), dice.random() < 0.7
+        committing, began = _start(world, "commit", "silver"), time.monotonic()
+        after_s = dice.uniform(2.0, 6.0)  # the command itself takes two to get to Spark
+        while committing.poll() is None:
+            if _versions(world) > before if between else time.monotonic() - began > after_s:
+                break
+            time.sleep(0.02)
+        server.kill()
+        committing.communicate(timeout=COMMAND_S)
+        done = _versions(world) - before
+        return f"kill -9 of Spark, {done} commits into silver done; the command ended with {committing.returncode}"
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,11 @@ class TwiceAtOnce:
                 one.communicate(timeout=COMMAND_S)
             codes.append("/".join(str(one.returncode) for one in both))
         return f"stage, quality, commit by two at once ended with {', '.join(codes)}"
+
+
+def _versions(world: World) -> int:
+    """How many commits there are in silver."""
+    return sum(1 for _ in Path(world.settings.lake_root).glob("silver/*/_delta_log/*.json"))
 
 
 def _settings(world: World) -> Settings:
