@@ -72,10 +72,10 @@ def set_up(*, dev: bool, bench: bool, relock: bool) -> None:
 def plan(*, dev: bool, bench: bool = False) -> list[Step]:
     """The steps that this machine and this checkout need, in order."""
     from infra import java
-    from infra.setup import jars, pages, players, python
+    from infra.setup import compiled, jars, pages, players, python
     from infra.setup import java as java_setup
 
-    steps = [python.tools(), python.main_env(dev=dev)]
+    steps = [python.tools(), python.main_env(dev=dev), compiled.functions()]
     if not java.on_machine():
         steps.append(java_setup.from_wheel())
     steps += [jars.jars(), python.airflow_env()]

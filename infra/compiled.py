@@ -15,24 +15,23 @@ from typing import Any, TypeVar
 
 import numba
 
+from infra.settings import ROOT
+from infra.setup.compiled import FOLDER, sources
+
 F = TypeVar("F", bound=Callable[..., Any])
 _njit: Any = numba.njit
 # Without numba's run-time for objects a function cannot allocate, and a view of an array costs nothing.
 _LEAN: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("infra/compiled.py", "schemas/**/*.py", "streams/live/*.py")
-FOLDER = ROOT / ".compiled"
 KEPT = 4
 """Folders of other states of the sources: one may go back and forth between branches."""
 
 
 def _folder() -> Path:
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
-    for pattern in SOURCES:
-        for source in sorted(ROOT.glob(pattern)):
-            digest.update(source.relative_to(ROOT).as_posix().encode())
-            digest.update(source.read_bytes())
+    for source in sources():
+        digest.update(source.relative_to(ROOT).as_posix().encode())
+        digest.update(source.read_bytes())
     return FOLDER / digest.hexdigest()
 
 
@@ -41,7 +40,10 @@ def _keep_in(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return  # installed where we may not write: numba then uses the user's own cache folder
-    others = sorted((other for other in FOLDER.iterdir() if other != folder), key=lambda other: other.stat().st_mtime)
+    others = sorted(
+        (other for other in FOLDER.iterdir() if other.is_dir() and other != folder),
+        key=lambda other: other.stat().st_mtime,
+    )
     for old in others[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     settings: Any = numba.config

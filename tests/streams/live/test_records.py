@@ -71,9 +71,7 @@ def test_state_of_a_version_with_other_fields_is_read() -> None:
 
 def test_state_of_another_meaning_is_refused_with_what_to_do() -> None:
     first_version = (5).to_bytes(8, "big") + msgspec.msgpack.encode([1, "topic-1", 5])
-    with pytest.raises(
-        PositionRefused, match=r"has version 1, this worker reads 2\. Stop it and delete"
-    ):
+    with pytest.raises(PositionRefused, match=r"has version 1, this worker reads 2\. Stop it and delete"):
         records.unpack(records.BucketRecord, first_version)
     later = (5).to_bytes(8, "big") + zstandard.compress(msgspec.msgpack.encode([3, "?"]))
     with pytest.raises(PositionRefused, match="has version 3"):

@@ -1,0 +1,60 @@
+"""Compile what the stream worker and the sink call: `python -m streams.warm`, once at set-up.
+
+Compiled functions are kept on the disk (`infra/compiled.py`). Without this the first start of a worker does it, which
+takes half a minute that a viewer's event would wait.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import msgspec
+
+from schemas.examples import typical
+from schemas.registry import EVENT_TOPICS, PLAYBACK
+from streams.bronze_rows import Decoder
+from streams.live.partition import LivePartition, Rules
+from streams.sources import PLAYBACK_SOURCE
+
+RULES = Rules(timeout_ms=1_800_000, freeze_after_ms=300_000)
+
+
+@dataclass
+class Message:
+    """As much of a `confluent_kafka.Message` as is looked at."""
+
+    place: int
+    received_ms: int
+    raw: bytes
+
+    def offset(self) -> int:
+        return self.place
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, self.received_ms
+
+    def value(self) -> bytes:
+        return self.raw
+
+
+def warm() -> None:
+    """Run every compiled function once."""
+    for topic in EVENT_TOPICS.values():
+        Decoder(topic)
+    now_ms = time.time_ns() // 1_000_000
+    raws = [msgspec.json.encode(typical(PLAYBACK, kind)) for kind in PLAYBACK.rank]
+    # The second message comes when the minute of the first one is frozen.
+    messages = [Message(n, now_ms + n * RULES.freeze_after_ms, raw) for n, raw in enumerate(raws)]
+    stored: dict[bytes, bytes] = {}
+    live = LivePartition(0, stored, "warm", 1, RULES)
+    live.apply(None, len(messages), PLAYBACK_SOURCE.prepare(messages))
+    stored |= {key: value for key, value in live.snapshot().records() if value is not None}
+    live.sessions.grow()
+    live.minutes.grow()
+    again = LivePartition(0, stored, "warm", 1, RULES)
+    again.sessions.drop(again.sessions.live())
+
+
+if __name__ == "__main__":
+    warm()
