@@ -130,11 +130,16 @@ def _claim(
             in_rows |= {name: (None, low), start_of(name): (None, low)}
         elif not low <= stored <= high:
             raise PositionRefused(_cannot_go_on(owned, low, high, rows))
+        else:
+            # The owner before us may commit until our epoch is there: what was read must still hold then.
+            in_rows[name] = (stored, stored)
         if letters is not rows:
             owned.letters_mark = letters_of(name, letters)
             owned.letters_marked = rows.stored(owned.letters_mark)
             if (owned.letters_marked or 0) > (letters.stored(name) or 0):
                 raise LakeDamaged(_letters_are_gone(owned, rows, letters))
+            if owned.letters_marked is not None:
+                in_rows[owned.letters_mark] = (owned.letters_marked, owned.letters_marked)
         in_rows[epoch_of(name)] = (epochs[0], epoch)
         in_letters[epoch_of(name)] = (epochs[1], epoch)
         taken.append(owned)

@@ -163,6 +163,7 @@ ZOMBIE = [(END, frozenset({3})), (END, frozenset[int]())]
 
 @settings(max_examples=25, deadline=None)
 @given(shapes=SHAPES, schedule=SCHEDULE)
+@example(shapes=[(1, frozenset[int]()), (1, frozenset({1}))], schedule=[(0, 8, False), (1, 2, False)])
 @example(shapes=ZOMBIE, schedule=[(0, 8, False), (1, 8, False), (0, 3, False), (1, 9, False)])
 def test_each_record_once_whoever_is_stopped_continued_or_killed(
     shapes: list[Shape], schedule: list[tuple[int, int, bool]]
