@@ -8,8 +8,9 @@ from typing import Any
 
 from schemas.fact import from_ms
 from schemas.quality import DIMENSIONS, PARTS, MinuteParts
-from schemas.session import end_reason, startup_bucket
+from schemas.session import startup_bucket
 from schemas.session_state import ABSENT, ATTRIBUTES, SessionState
+from schemas.sessionize import end_reason
 from schemas.tables.sessions import SESSIONS
 
 

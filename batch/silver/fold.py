@@ -16,9 +16,9 @@ from schemas.cmcd.report import REPORT_COLUMNS, Report, reports_of
 from schemas.derive import arrow_schema
 from schemas.fact import FACT_COLUMNS, facts_of
 from schemas.quality import MinuteParts
-from schemas.session import sessionize
 from schemas.session_row import session_row
 from schemas.session_state import Fact, SessionState
+from schemas.sessionize import sessionize
 from schemas.tables.sessions import SESSIONS
 
 if TYPE_CHECKING:

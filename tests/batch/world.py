@@ -22,8 +22,8 @@ from schemas.events.cmcd import CmcdEvent
 from schemas.examples import fullest
 from schemas.fact import facts_of, from_ms, to_ms
 from schemas.registry import CMCD, EVENT_TOPICS, PLAYBACK
-from schemas.session import sessionize
 from schemas.session_row import session_row
+from schemas.sessionize import sessionize
 from schemas.stage import Audit, Manifest
 from schemas.tables import BRONZE, SILVER
 from schemas.topic import EventTopic

@@ -14,7 +14,7 @@ from benchmarks import recording
 from benchmarks.fold import PARTS
 from schemas.fact import fact_of
 from schemas.registry import PLAYBACK
-from schemas.session import sessionize
+from schemas.sessionize import sessionize
 
 TIMEOUT_MS = 1_800_000
 

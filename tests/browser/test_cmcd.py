@@ -19,8 +19,8 @@ from infra.setup.players import DASHJS
 from schemas.cmcd.order import translate
 from schemas.cmcd.report import Report, report_of
 from schemas.registry import CMCD, DEAD_LETTER_TOPIC
-from schemas.session import end_reason, sessionize
 from schemas.session_state import ABSENT, SessionState
+from schemas.sessionize import end_reason, sessionize
 from tests.browser import truth
 from tests.browser.media import MediaServer, make_dash
 from tests.browser.truth import Truth

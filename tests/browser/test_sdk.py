@@ -16,8 +16,8 @@ from infra.settings import ROOT, Settings
 from schemas.events.playback import PlaybackEvent
 from schemas.fact import fact_of
 from schemas.registry import PLAYBACK
-from schemas.session import sessionize
 from schemas.session_state import ABSENT, Fact, SessionState
+from schemas.sessionize import sessionize
 from tests.browser import truth
 from tests.browser.media import Hold, MediaServer, make_video
 from tests.browser.truth import Truth

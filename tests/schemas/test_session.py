@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from schemas.quality import MINUTE_MS, PARTS
 from schemas.registry import PLAYBACK
-from schemas.session import sessionize
 from schemas.session_row import session_row
 from schemas.session_state import Fact, SessionState
+from schemas.sessionize import sessionize
 from schemas.tables.sessions import SESSIONS
 
 TIMEOUT_MS = 1_800_000

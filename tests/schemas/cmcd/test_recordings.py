@@ -8,8 +8,8 @@ import pytest
 
 from schemas.cmcd.order import LiveStream, translate
 from schemas.cmcd.report import Report
-from schemas.session import end_reason, fold, open_session, sessionize
 from schemas.session_state import ABSENT, Fact, SessionState
+from schemas.sessionize import end_reason, fold, open_session, sessionize
 from tests.schemas.cmcd.recordings import SCENARIOS, Truth, needed, reports
 
 pytestmark = needed

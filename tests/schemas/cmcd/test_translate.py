@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from schemas.cmcd.order import HOLD_MS, MAX_HELD, LiveStream, translate
 from schemas.cmcd.report import EVENT_MODE, REQUEST_MODE, Report
 from schemas.cmcd.translate import CAP_MS
-from schemas.session import end_reason, fold, open_session, sessionize
 from schemas.session_state import ABSENT, ENDED, Fact, SessionState
+from schemas.sessionize import end_reason, fold, open_session, sessionize
 
 START = 1_768_509_000_000
 TIMEOUT_MS = 1_800_000

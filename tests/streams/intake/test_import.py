@@ -20,8 +20,8 @@ from infra.errors import SettingsError
 from infra.settings import ROOT, Settings
 from schemas.fact import fact_of, to_ms
 from schemas.registry import PLAYBACK
-from schemas.session import sessionize
 from schemas.session_state import Fact, SessionState
+from schemas.sessionize import sessionize
 from schemas.topic import Topic
 from streams.intake import lumos
 from streams.intake.bulk import importing

@@ -19,8 +19,8 @@ from schemas.event import MAX_PAST
 from schemas.events.playback import PlaybackEvent
 from schemas.fact import fact_of, to_ms
 from schemas.registry import PLAYBACK
-from schemas.session import sessionize
 from schemas.session_state import Fact, SessionState
+from schemas.sessionize import sessionize
 from streams.intake import lumos
 from streams.intake.lumos import Chunk, Recording
 from streams.intake.replay import arriving, as_now, begun_hour, original_times

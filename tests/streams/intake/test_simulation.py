@@ -11,8 +11,8 @@ import pytest
 from infra.errors import ContractError
 from schemas.fact import fact_of
 from schemas.registry import CMCD, EVENT_TOPICS, PLAYBACK
-from schemas.session import sessionize
 from schemas.session_state import ABSENT, Fact, SessionState
+from schemas.sessionize import sessionize
 from streams.intake.simulation.audience import Audience, Sent
 from streams.intake.simulation.faults import spoil
 from streams.intake.simulation.truth import Truth
