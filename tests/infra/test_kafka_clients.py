@@ -128,6 +128,7 @@ async def test_three_clients_reach_a_secured_broker_by_settings_alone(secured: S
 
 
 @pytest.mark.kafka
+@pytest.mark.long
 async def test_the_streams_batch_transport_reaches_a_secured_broker(secured: Settings) -> None:
     """It speaks through two clients: librdkafka fetches, aiokafka is the member of the group."""
     from confluent_kafka import Producer

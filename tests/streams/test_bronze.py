@@ -72,7 +72,10 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing(
     assert assert_each_record_once(kafka) == {"rows": parts * 1000 - bad, "letters": bad}
 
 
-@pytest.mark.parametrize("moment", ["before files", "before commit", "after commit"])
+@pytest.mark.parametrize(
+    "moment",
+    [*(pytest.param(name, marks=pytest.mark.long) for name in ("before files", "before commit")), "after commit"],
+)
 @pytest.mark.parametrize(("table", "claims"), [(BRONZE[PLAYBACK.name], 1), (DEAD_LETTERS, len(SOURCES))])
 def test_killed_at_a_chosen_moment(
     kafka: Settings, topics: Mapping[str, Topic], table: Table, claims: int, moment: str
@@ -110,7 +113,10 @@ def test_two_processes_share_and_take_over(kafka: Settings, topics: Mapping[str,
     assert any(0 < len(json.loads(line)["positions"]) < every for line in shared), "they never shared"
 
 
-@pytest.mark.parametrize(("table", "claims"), [(BRONZE[PLAYBACK.name], 1), (DEAD_LETTERS, len(SOURCES))])
+@pytest.mark.parametrize(
+    ("table", "claims"),
+    [(BRONZE[PLAYBACK.name], 1), pytest.param(DEAD_LETTERS, len(SOURCES), marks=pytest.mark.long)],
+)
 def test_one_that_slept_before_its_commit_is_too_late(
     kafka: Settings, topics: Mapping[str, Topic], table: Table, claims: int
 ) -> None:

@@ -79,7 +79,7 @@ def test_what_a_commit_returned_for_is_there(tmp_path: Path, disk: Disk) -> None
         assert offsets_in(left) == list(range(3 * number + 3))
 
 
-@pytest.mark.parametrize("names_survive", [False, True])
+@pytest.mark.parametrize("names_survive", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize("moment", ["before files", "before commit", "after commit"])
 def test_in_the_middle_of_a_commit_it_is_there_or_not(
     tmp_path: Path, disk: Disk, moment: str, names_survive: bool
@@ -99,7 +99,7 @@ def test_in_the_middle_of_a_commit_it_is_there_or_not(
     assert refused == [moment == "after commit" and names_survive] * 2, "a commit of no bytes is refused, else none"
 
 
-@pytest.mark.parametrize("names_survive", [False, True])
+@pytest.mark.parametrize("names_survive", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize("moment", [*STEPS, "end"])
 def test_in_the_middle_of_maintenance_no_row_is_gone(
     tmp_path: Path, disk: Disk, moment: str, names_survive: bool
