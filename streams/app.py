@@ -60,7 +60,8 @@ class Outbox:
 
     async def write(self, topic: str, records: Iterable[tuple[bytes, bytes | None]], partition: int) -> None:
         """Return when the broker has acknowledged all. Raises ProcessError if it has not."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, topic, list(records), partition)
+        if waiting := list(records):
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._write, topic, waiting, partition)
 
     def _write(self, topic: str, records: list[tuple[bytes, bytes | None]], partition: int) -> None:
         failed: list[Any] = []
@@ -69,8 +70,6 @@ class Outbox:
             if error is not None:
                 failed.append(error)
 
-        if not records:
-            return
         for key, value in records:
             self._produce(topic, key, value, partition, delivered)
         unsent = self._producer.flush(30)
@@ -165,8 +164,7 @@ class Worker:
     async def _flush(self, partition: LivePartition, *, everything: bool) -> bool:
         rows, snapshot = await self._run(_take, partition, everything)
         self._step("state: before live")
-        if rows:
-            await self._live.write(LIVE_QUALITY.name, rows, 0)
+        await self._live.write(LIVE_QUALITY.name, rows, 0)
         if snapshot is None:
             return False
         for name, step in zip(STEPS, snapshot.steps, strict=True):
@@ -196,8 +194,16 @@ class Worker:
     async def flush_by_timer(self) -> None:
         """Go on until the app stops."""
         while not self._app.should_stop:
-            await asyncio.sleep(self._settings.stream_flush_s)
+            await asyncio.sleep(self._settings.stream_flush_s / 2)
+            await self.publish_rows()
+            await asyncio.sleep(self._settings.stream_flush_s / 2)
             await self.flush()
+
+    async def publish_rows(self) -> None:
+        """Publish the minutes' rows that changed. Never beside a flush, which forgets frozen rows once they are out."""
+        async with self._flushing:
+            for partition in list(self._partitions.values()):
+                await self._live.write(LIVE_QUALITY.name, await self._run(partition.live_rows), 0)
 
     async def publish_by_timer(self) -> None:
         """Say how things are: soon after they changed, and once a second anyway."""
