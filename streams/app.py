@@ -39,6 +39,7 @@ from streams.live import records
 from streams.live.partition import STEPS, LivePartition, Rules, Snapshot
 from streams.sources import PLAYBACK_SOURCE, SOURCES, Source
 from streams.transport import Batch, BatchSchema, BatchTransport
+from streams.warm import warm_fold
 
 log = logging.getLogger("streams.app")
 T = TypeVar("T")
@@ -332,6 +333,7 @@ def main() -> None:
     settings, source, number = Settings.from_env(), SOURCES[arguments.source], arguments.worker
     logs.setup(f"stream-{number}" if source is PLAYBACK_SOURCE else f"stream-{source.name}-{number}")
     first_port = settings.stream_metrics_port if source is PLAYBACK_SOURCE else settings.stream_cmcd_metrics_port
+    warm_fold()
     metrics.serve(settings.host, first_port + 10 * number)
     app = build(settings, source)
     worker = faust.Worker(app, loglevel="INFO", override_logging=False, quiet=True, redirect_stdouts=False)

@@ -1,7 +1,7 @@
 """Compile what the stream worker and the sink call: `python -m streams.warm`, once at set-up.
 
 Compiled functions are kept on the disk (`infra/compiled.py`). Without this the first start of a worker does it, which
-takes half a minute that a viewer's event would wait.
+takes half a minute. A worker loads them before it says that it is well, so that no viewer's event waits for it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ def warm() -> None:
     """Run every compiled function once."""
     for topic in EVENT_TOPICS.values():
         Decoder(topic)
+    warm_fold()
+
+
+def warm_fold() -> None:
+    """Run every compiled function of the stream worker once."""
     now_ms = time.time_ns() // 1_000_000
     raws = [msgspec.json.encode(typical(PLAYBACK, kind)) for kind in PLAYBACK.rank]
     # The second message comes when the minute of the first one is frozen.
