@@ -36,7 +36,7 @@ from schemas.session_state import (
     STOP,
 )
 
-# A piece is what one event adds to one minute: a row of int64 with its minute, its startup bucket or -1, and PARTS.
+# A piece is what one event adds to one minute: a row of integers with its minute, its startup bucket or -1, and PARTS.
 MINUTE: Final = 0
 BUCKET: Final = 1
 FIRST_PART: Final = 2
@@ -93,8 +93,9 @@ def advance(state: Any, event: Any, timeout_ms: int, pieces: Any) -> int:
 
     state    fields of `Numbers`
     event    fields of `EventNumbers`
-    pieces   int64[pieces_of_an_event(timeout_ms), PIECE_WIDTH], overwritten. The last piece is the event's own; those
-             before it are the time since the event before, which belongs to the attributes that the session had then.
+    pieces   pieces_of_an_event(timeout_ms) rows of PIECE_WIDTH integers, all 0; whoever reads them clears them. The
+             last piece is the event's own; those before it are the time since the event before, which belongs to the
+             attributes that the session had then.
 
     An event older than the session's newest adds no time (live, out of order); a silence counts `timeout_ms` at most.
     """
@@ -106,20 +107,14 @@ def advance(state: Any, event: Any, timeout_ms: int, pieces: Any) -> int:
     state.first_received_ms = min(state.first_received_ms, event.received_ms)
     state.last_received_ms = max(state.last_received_ms, event.received_ms)
     own = pieces[made]
-    _clear(own, event.at_ms // MINUTE_MS)
+    own[MINUTE] = event.at_ms // MINUTE_MS
+    own[BUCKET] = -1
     own[_EVENTS] = 1
     _count(state, event, own)
     _move(state, event, own)
     if event.kind not in (_SEEK, _STALL_START, _QUALITY_CHANGE):
         state.just_sought = False
     return made + 1
-
-
-@shared
-def _clear(piece: Any, minute: int) -> None:
-    piece[:] = 0
-    piece[MINUTE] = minute
-    piece[BUCKET] = -1
 
 
 @shared
@@ -158,7 +153,8 @@ def _watch(state: Any, elapsed_ms: int, pieces: Any) -> int:
         length = min(elapsed_ms, (minute + 1) * MINUTE_MS - state.last_ms) - done
         done += length
         piece = pieces[made]
-        _clear(piece, minute)
+        piece[MINUTE] = minute
+        piece[BUCKET] = -1
         piece[_WATCHED_MS] = length
         if state.phase == PLAYING:
             media = int(math.floor(done * state.rate + 0.5)) - media_done

@@ -102,14 +102,20 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
             at_ms=self.at_ms,
             received_ms=self.received_ms,
             kind=self.rank,
+            seq=_number(self.seq),
+            position_ms=_number(self.position_ms),
+            bitrate_kbps=_number(self.bitrate_kbps),
+            dropped_frames=_number(self.dropped_frames),
+            live_latency_ms=_number(self.live_latency_ms),
             playback_rate=math.nan if self.playback_rate is None else self.playback_rate,
             fatal=bool(self.fatal),
             is_business=self.error_category == "business",
-            **{name: value for name in _OPTIONAL if (value := getattr(self, name)) is not None},
         )
 
 
-_OPTIONAL = ("seq", "position_ms", "bitrate_kbps", "dropped_frames", "live_latency_ms")
+def _number(value: int | None) -> int:
+    return ABSENT if value is None else value
+
 
 ATTRIBUTES = (
     "user_id", "profile_id", "content_id", "device_type", "country", "region", "app_version", "player_version", "cdn",

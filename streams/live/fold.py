@@ -166,6 +166,7 @@ def _fold(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> bool:
                 live.sums[p] += piece[FIRST_PART + p]
         if event.offset >= live.scalars[REPLAY_UNTIL] or not _holds(live, piece[MINUTE], event.offset):
             minutes.add_piece(live.minutes, piece, session.names)
+    live.pieces[:made] = 0
     return True
 
 

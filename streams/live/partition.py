@@ -103,7 +103,7 @@ class LivePartition:
         self._written_at = np.zeros(BUCKETS, np.int64)
         self._snapshots = 0
         self._swept = 0
-        self._pieces = np.empty((pieces_of_an_event(rules.timeout_ms), PIECE_WIDTH), np.int64)
+        self._pieces = np.zeros((pieces_of_an_event(rules.timeout_ms), PIECE_WIDTH), np.int64)
         self._empty = empty_session()
         self._durable_clock_ms = 0
         self._streams: list[dict[str, Any]] = [{} for _ in range(BUCKETS)]
