@@ -27,6 +27,7 @@ import confluent_kafka as ck
 import faust
 from faust.types.tuples import TP
 
+from infra import garbage
 from infra import log as logs
 from infra.errors import PlaylakeError, ProcessError
 from infra.failpoints import failpoints
@@ -47,6 +48,8 @@ T = TypeVar("T")
 NOW_S = 0.02
 """How often the partitions' state of affairs is published while records come; once a second when none do."""
 SECOND = 1.0
+MOST_ROWS = 20_000
+"""When a flush publishes more rows of minutes than that, they are not published between flushes too."""
 REWRITE_S = STATE_LAG_MS / 1000 / 4
 """How old an unchanged bucket's record may become."""
 
@@ -111,6 +114,7 @@ class Worker:
         self._unacked: list[Any] = []
         self._flushing = asyncio.Lock()
         self._concurrent: dict[int, int] = {}
+        self._rows_flushed = 0
         self._step = failpoints(settings.failpoints)
 
     async def _run(self, function: Callable[..., T], *args: Any) -> T:
@@ -157,6 +161,7 @@ class Worker:
         async with self._flushing:
             began = time.perf_counter()
             flushed = False
+            self._rows_flushed = 0
             for partition in list(self._partitions.values()):
                 flushed |= await self._flush(partition, everything=everything)
             if flushed:
@@ -164,6 +169,7 @@ class Worker:
 
     async def _flush(self, partition: LivePartition, *, everything: bool) -> bool:
         rows, snapshot = await self._run(_take, partition, everything)
+        self._rows_flushed += len(rows)
         self._step("state: before live")
         await self._live.write(LIVE_QUALITY.name, rows, 0)
         if snapshot is None:
@@ -193,10 +199,11 @@ class Worker:
         self._unacked = waiting
 
     async def flush_by_timer(self) -> None:
-        """Go on until the app stops."""
+        """Go on until the app stops. Rows are published twice as often, as long as they are not many."""
         while not self._app.should_stop:
             await asyncio.sleep(self._settings.stream_flush_s / 2)
-            await self.publish_rows()
+            if self._rows_flushed < MOST_ROWS:
+                await self.publish_rows()
             await asyncio.sleep(self._settings.stream_flush_s / 2)
             await self.flush()
 
@@ -334,6 +341,7 @@ def main() -> None:
     logs.setup(f"stream-{number}" if source is PLAYBACK_SOURCE else f"stream-{source.name}-{number}")
     first_port = settings.stream_metrics_port if source is PLAYBACK_SOURCE else settings.stream_cmcd_metrics_port
     warm_fold()
+    garbage.look_less_often()
     metrics.serve(settings.host, first_port + 10 * number)
     app = build(settings, source)
     worker = faust.Worker(app, loglevel="INFO", override_logging=False, quiet=True, redirect_stdouts=False)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
+from infra import garbage
 from infra import log as logs
 from infra.errors import PlaylakeError, PositionRefused, ProcessError
 from infra.failpoints import failpoints
@@ -282,4 +283,5 @@ def run(settings: Settings, group: str = GROUP, step: Callable[[str], None] = la
 if __name__ == "__main__":
     logs.setup("sink")
     own = Settings.from_env()
+    garbage.look_less_often()
     run(own, step=failpoints(own.failpoints))

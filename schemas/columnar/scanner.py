@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.columnar.compiled import compiled
+from infra.compiled import compiled, inlined
 from schemas.columnar.rules import ALLOWED, FLAG, INTEGER, KIND, NULLABLE, NUMBER, PAIRS, STAMP, TEXT, Rules
 from schemas.columnar.stamps import MAX_RECEIVED_MS, NO_STAMP, occurred, stamp
 from schemas.columnar.values import (
@@ -132,7 +132,7 @@ def scan(data: Any, ends: Any, received_ms: Any, rules: Any, out: Any, found: An
     return used
 
 
-@compiled
+@inlined
 def _read(data: Any, at: Any, end: Any, i: Any, rules: Any, found: Any) -> Any:
     """How many fields the contract names and how many it does not, and the kind of event; -1 for what is not plain."""
     odd = np.int64(-1), np.int64(0), np.int64(-1)
@@ -198,7 +198,7 @@ def _read(data: Any, at: Any, end: Any, i: Any, rules: Any, found: Any) -> Any:
     return known, more, kind
 
 
-@compiled
+@inlined
 def _read_value(data: Any, at: Any, c: Any, rules: Any, found: Any) -> Any:
     """Read the value of a field into `found`; where it ends, or -1."""
     odd = np.int64(-1)
@@ -239,7 +239,7 @@ def _read_value(data: Any, at: Any, c: Any, rules: Any, found: Any) -> Any:
     return odd
 
 
-@compiled
+@inlined
 def _keeps_contract(i: Any, kind: Any, known: Any, more: Any, rules: Any, found: Any) -> Any:
     """Whether the kind of event may have these fields, and has those that it must."""
     for place in range(known):
@@ -254,7 +254,7 @@ def _keeps_contract(i: Any, kind: Any, known: Any, more: Any, rules: Any, found:
     return more == 0 or rules.may_have_more[kind]
 
 
-@compiled
+@inlined
 def _key(i: Any, kind: Any, rules: Any, found: Any) -> Any:
     """The field that is the record's key, or -1."""
     for place in range(rules.keys.shape[1]):
@@ -264,12 +264,12 @@ def _key(i: Any, kind: Any, rules: Any, found: Any) -> Any:
     return np.int64(-1)
 
 
-@compiled
+@inlined
 def _moment(i: Any, c: Any, found: Any) -> Any:
     return found.integer[c] if found.record[c] == i and not found.null[c] else np.int64(NO_STAMP)
 
 
-@compiled
+@inlined
 def _write(i: Any, known: Any, rules: Any, found: Any, out: Any) -> None:
     for place in range(known):
         c = found.order[place]

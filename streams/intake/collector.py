@@ -38,6 +38,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from infra import garbage
 from infra import log as logs
 from infra.errors import ContractError, RequestRefused, SettingsError
 from infra.kafka import producer_config
@@ -303,6 +304,7 @@ def main() -> None:
 
     logs.setup("collector")
     settings = Settings.from_env()
+    garbage.look_less_often()
     try:
         sys.exit(uvloop.run(serve(settings)))
     except SettingsError as error:

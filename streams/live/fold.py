@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from infra.compiled import compiled
+from infra.compiled import compiled, inlined
 from schemas.quality import MINUTE_MS, PARTS
 from schemas.session import FIRST_PART, MINUTE, advance, begin, belongs
 from streams.live import minutes, sessions
-from streams.live.events import ARRIVED, COUNTED, EVENT, FOLDED, LATE, REJECTED, RELEASED, REPEATED
+from streams.live.events import ARRIVED, EVENT, FOLDED, LATE, REJECTED, RELEASED, REPEATED
 
 APPLIED: Final = 0
 COUNTED_EVENTS: Final = 1
@@ -92,7 +92,7 @@ def fold_events(live: Live, events: Any, first: int, timeout_ms: int, freeze_aft
     return len(events)
 
 
-@compiled
+@inlined
 def _advance_clock(live: Live, clock_ms: int, freeze_after_ms: int) -> None:
     """Minutes that the clock has passed are frozen. Record by record, so that what is late does not depend on how
     records came in batches."""
@@ -104,7 +104,7 @@ def _advance_clock(live: Live, clock_ms: int, freeze_after_ms: int) -> None:
         minutes.freeze(live.minutes, before, until)
 
 
-@compiled
+@inlined
 def _take(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> None:
     counts, one = live.counts, 1 if is_counted else 0
     fate = event.fate
@@ -136,7 +136,7 @@ def _take(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> None:
         counts[COUNTED_EVENTS] += one
 
 
-@compiled
+@inlined
 def _fold(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> bool:
     """Whether the event was folded: not one that its session has seen."""
     row = sessions.find(live.sessions, event.group_1, event.group_2)
@@ -182,7 +182,7 @@ def _open(live: Live, row: int, event: Any) -> None:
     begin(session, event)
 
 
-@compiled
+@inlined
 def _holds(live: Live, minute: int, offset: int) -> bool:
     """Whether the stored record of a minute holds what the event at `offset` added to it."""
     for k in range(len(live.minute_through)):
@@ -199,6 +199,3 @@ def no_counts() -> npt.NDArray[np.int64]:
 def no_sums() -> npt.NDArray[np.int64]:
     """No parts yet."""
     return np.zeros(len(PARTS), np.int64)
-
-
-__all__ = ["ARRIVED", "COUNTED", "RELEASED", "Buckets", "Live", "fold_events", "no_counts", "no_sums"]

@@ -25,7 +25,7 @@ from streams.live.place import Place
 FIRST_ROWS = 1024
 _NAMES = tuple(ROLLUPS)
 _MASKS = np.array([[name in kept for name in DIMENSIONS] for kept in ROLLUPS.values()])
-_NO_STARTUPS = [0] * STARTUP_BUCKETS
+_NO_STARTUPS = msgspec.Raw(msgspec.json.encode([0] * STARTUP_BUCKETS))
 
 ROW = np.dtype(
     [
@@ -98,32 +98,49 @@ class Minutes:
         so that a zombie's late write changes nothing. `frozen_before`: the first minute (number) that is still open.
         """
         rows = self.rows()
-        changed = np.flatnonzero(rows["is_unpublished"])
-        rows["is_unpublished"][changed] = False
-        texts: dict[int, str | None] = {}
-        for code in np.unique(rows["names"][changed]).tolist():
-            texts[code] = names.text(code)
-        return [self._record(row, texts, frozen_before, position) for row in rows[changed]]
+        places = np.flatnonzero(rows["is_unpublished"])
+        rows["is_unpublished"][places] = False
+        changed = rows[places]
+        texts = {code: names.text(code) for code in np.unique(changed["names"]).tolist()}
+        quoted = {code: quote(text or "", safe="") for code, text in texts.items()}
+        columns = (changed[name].tolist() for name in ("rollup", "minute", "names", "parts"))
+        topic, partition = self.place.topic, self.place.partition
+        out = []
+        for number, minute, codes, parts, startups in zip(*columns, _histograms(changed["startups"]), strict=True):
+            rollup, start_s = _NAMES[number], minute * MINUTE_MS // 1000
+            dimensions = [texts[code] for code in codes]
+            is_frozen = minute < frozen_before
+            row = _LiveRow(rollup, topic, partition, start_s, *dimensions, *parts, startups, is_frozen, position)
+            name = "/".join([quoted[code] for code in codes])
+            out.append((f"{rollup}/{topic}/{partition}/{start_s}/{name}".encode(), _encode(row)))
+        return out
 
-    def _record(self, row: Any, texts: dict[int, str | None], frozen_before: int, position: int) -> tuple[bytes, bytes]:
-        rollup = _NAMES[int(row["rollup"])]
-        minute = int(row["minute"])
-        values = [texts[code] for code in row["names"].tolist()]
-        name = "/".join("" if value is None else quote(value, safe="") for value in values)
-        startups = row["startups"]
-        record: dict[str, Any] = {
-            "rollup": rollup,
-            "topic": self.place.topic,
-            "partition": self.place.partition,
-            "minute": minute * MINUTE_MS // 1000,
-            **dict(zip(DIMENSIONS, values, strict=True)),
-            **dict(zip(PARTS, row["parts"].tolist(), strict=True)),
-            "startup_histogram": startups.tolist() if startups.any() else _NO_STARTUPS,
-            "frozen": minute < frozen_before,
-            "position": position,
-        }
-        key = f"{rollup}/{self.place.topic}/{self.place.partition}/{record['minute']}/{name}"
-        return key.encode(), msgspec.json.encode(record)
+
+# A struct, made and encoded in a tenth of the time that a dict takes: there are thousands of rows a second.
+_LiveRow: Any = msgspec.defstruct(
+    "_LiveRow",
+    [
+        ("rollup", str),
+        ("topic", str),
+        ("partition", int),
+        ("minute", int),
+        *((name, str | None) for name in DIMENSIONS),
+        *((part, int) for part in PARTS),
+        ("startup_histogram", msgspec.Raw),
+        ("frozen", bool),
+        ("position", int),
+    ],
+    gc=False,
+)
+_encode = msgspec.json.Encoder().encode
+
+
+def _histograms(startups: npt.NDArray[np.int32]) -> list[msgspec.Raw]:
+    """Each as JSON. Most rows have no startup."""
+    out = [_NO_STARTUPS] * len(startups)
+    for place in np.flatnonzero(startups.any(axis=1)).tolist():
+        out[place] = msgspec.Raw(_encode(startups[place].tolist()))
+    return out
 
 
 def _room_for(rows: int) -> Table:

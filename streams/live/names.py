@@ -37,6 +37,7 @@ class Names:
 
     def __init__(self) -> None:
         self.arrays = _room_for(FIRST_CODES, FIRST_BYTES)
+        self._texts: list[str | None] = [None]
 
     def __len__(self) -> int:
         return int(self.arrays.used[0])
@@ -59,16 +60,16 @@ class Names:
 
     def text(self, code: int) -> str | None:
         """The text of a code."""
-        if code == 0:
-            return None
-        start = int(self.arrays.starts[code])
-        return bytes(self.arrays.heap[start : start + int(self.arrays.sizes[code])]).decode()
+        for new in range(len(self._texts), code + 1):
+            start = int(self.arrays.starts[new])
+            self._texts.append(bytes(self.arrays.heap[start : start + int(self.arrays.sizes[new])]).decode())
+        return self._texts[code]
 
     def without(self, used: Iterable[int]) -> npt.NDArray[np.int32]:
         """Forget all codes but these; returns old code → new code."""
         new = np.zeros(len(self), np.int32)
         texts = [(code, self.text(code)) for code in used if code]
-        self.arrays = _room_for(FIRST_CODES, FIRST_BYTES)
+        self.arrays, self._texts = _room_for(FIRST_CODES, FIRST_BYTES), [None]
         for code, text in texts:
             new[code] = self.code(text)
         return new

@@ -101,14 +101,14 @@ def _room_for(rows: int) -> Table:
     )
 
 
-@compiled
+@inlined
 def has_room(table: Table) -> bool:
     """Whether one more session fits, with an index that is not too full."""
     rows = len(table.rows)
     return bool(table.used[0] > 0 and rows - table.used[0] + table.used[1] < len(table.slots) * 3 // 4)
 
 
-@compiled
+@inlined
 def find(table: Table, group_1: Any, group_2: Any) -> int:
     """Row of the group's session, or -1."""
     mask = uint64(len(table.slots) - 1)
