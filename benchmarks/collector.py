@@ -31,8 +31,8 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import machine
-from benchmarks.stage import free_settings
 from infra import broker, health, topics
+from infra.isolated import isolated_settings
 from infra.settings import ROOT, Settings
 from schemas.registry import TOPICS
 
@@ -169,7 +169,7 @@ def bodies(number: int, count: int, batch: int, prefer: str) -> Iterator[bytes]:
 @contextmanager
 def platform_at(home: Path) -> Iterator[tuple[Settings, psutil.Process]]:
     """A broker and a collector on ports of their own."""
-    settings = free_settings(home)
+    settings = isolated_settings(home)
     broker.prepare(settings)
     started = []
     try:

@@ -28,8 +28,8 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import machine
-from benchmarks.stage import free_settings
 from infra import broker, topics
+from infra.isolated import isolated_settings
 from infra.kafka import consumer_config
 from infra.settings import ROOT, Settings
 from schemas.registry import EVENT_TOPICS, PLAYBACK, TOPICS
@@ -69,7 +69,7 @@ def main() -> None:
     asked = arguments.parse_args()
     names = list(EVENT_TOPICS) if asked.all_topics else [PLAYBACK.name]
     with tempfile.TemporaryDirectory() as home:
-        settings = replace(free_settings(Path(home)), sink_commit_rows=asked.commit_rows)
+        settings = replace(isolated_settings(Path(home)), sink_commit_rows=asked.commit_rows)
         broker.prepare(settings)
         process = _start(broker.command(settings), settings, "broker")
         try:

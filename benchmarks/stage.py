@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from infra import broker, topics
+from infra.isolated import isolated_settings
 from infra.settings import ROOT, Settings
 from schemas.registry import LIVE_QUALITY, STREAM_STATE
 from schemas.topic import Topic
@@ -74,7 +73,7 @@ class Stage:
     """Settings, a running broker, and what has been started on it."""
 
     def __init__(self, home: Path, **changes: Any) -> None:
-        self.settings = free_settings(home, **changes)
+        self.settings = isolated_settings(home, **changes)
         self._started: list[Process] = []
         self._number = 0
         broker.prepare(self.settings)
@@ -143,13 +142,3 @@ def until(what: str, is_true: Callable[[], bool], timeout_s: float, every_s: flo
             raise TimeoutError(msg)
         time.sleep(every_s)
     return time.perf_counter() - began
-
-
-def free_settings(home: Path, **changes: Any) -> Settings:
-    """Settings with a state folder and ports of their own."""
-    names = [field.name for field in fields(Settings) if field.name.endswith("_port")]
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    ports: dict[str, Any] = {name: one.getsockname()[1] for name, one in zip(names, held, strict=True)}
-    for one in held:
-        one.close()
-    return replace(Settings(home=home), **(ports | changes))

@@ -7,7 +7,6 @@ it: whatever changes there, everything is compiled anew.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import numba
 
 from infra.settings import ROOT
 from infra.setup.compiled import FOLDER, sources
+from infra.setup.step import fingerprint
 
 F = TypeVar("F", bound=Callable[..., Any])
 _njit: Any = numba.njit
@@ -28,11 +28,8 @@ KEPT = 4
 
 
 def _folder() -> Path:
-    digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
-    for source in sources():
-        digest.update(source.relative_to(ROOT).as_posix().encode())
-        digest.update(source.read_bytes())
-    return FOLDER / digest.hexdigest()
+    texts = [text for source in sources() for text in (source.relative_to(ROOT).as_posix(), source.read_text())]
+    return FOLDER / fingerprint([numba.__version__, *texts])[:16]
 
 
 def _keep_in(folder: Path) -> None:

@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import random
 import signal
-import socket
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from infra import broker as embedded
+from infra import isolated
 from infra import topics as kafka_topics
 from infra.settings import Settings
 from schemas.registry import TOPICS
 from schemas.topic import Topic
 from tests.streams.intake.collector_world import RunningCollector
 
-_PORTS = itertools.count(random.Random(os.getpid()).randrange(10_000, 28_000))
-"""Below the range that the system gives to outgoing connections, which would take a port between choice and use."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on, none of them chosen before in this process."""
-    return list(itertools.islice(filter(_is_free, _PORTS), count))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+free_ports = isolated.free_ports
 
 
 def isolated_settings(home: Path) -> Settings:
-    """Settings with a state folder and ports of their own."""
-    names = [field.name for field in fields(Settings) if field.name.endswith("_port")]
-    ports: dict[str, Any] = dict(zip(names, free_ports(len(names)), strict=True))
-    return replace(Settings(home=home, kafka_heap="256m", topic_partitions=2), **ports)
+    """A small installation with a state folder and ports of its own."""
+    return isolated.isolated_settings(home, kafka_heap="256m", topic_partitions=2)
 
 
 @pytest.fixture

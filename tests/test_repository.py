@@ -50,6 +50,18 @@ def test_dags_import_nothing_but_airflow_and_the_standard_library() -> None:
             assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
 
 
+def test_every_test_that_a_document_names_is_there() -> None:
+    there = set()
+    for path in tracked("tests/**/test_*.py"):
+        names = re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+        there |= {path.name, *names, *(f"{path.name}::{name}" for name in names)}
+    for document in tracked("*.md", "docs/*.md"):
+        for said in re.findall(r"`(test_[\w.:]+)`", document.read_text()):
+            beginning = said.removesuffix("...")
+            is_there = said in there or (beginning != said and any(one.startswith(beginning) for one in there))
+            assert is_there, f"{document.name} names {said}"
+
+
 # In pieces, so that this file does not hold what it forbids.
 HOSTS = [
     ".".join(parts)

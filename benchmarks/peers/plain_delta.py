@@ -6,9 +6,8 @@ from datetime import datetime
 
 import msgspec
 import pyarrow as pa
-from confluent_kafka import Consumer
 from deltalake import write_deltalake
-from work import Event, Meter, arguments
+from work import Event, Meter, arguments, subscribed
 
 COMMIT_ROWS = 100_000
 DECODER = msgspec.json.Decoder(Event)
@@ -24,15 +23,7 @@ def main() -> None:
     """Until the end of the topic."""
     asked = arguments()
     meter = Meter(asked.events)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": asked.bootstrap,
-            "group.id": asked.out,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-        }
-    )
-    consumer.subscribe([asked.topic])
+    consumer = subscribed(asked)
     pending: list[Event] = []
     while meter.done < asked.events:
         messages = consumer.consume(10_000, 0.1)

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer
-from work import Meter, arguments
+from work import Meter, arguments, subscribed
 
 
 def main() -> None:
     """Count the records of the topic."""
     asked = arguments()
     meter = Meter(asked.events)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": asked.bootstrap,
-            "group.id": asked.out,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "queued.max.messages.kbytes": 65_536,
-            "fetch.message.max.bytes": 4_194_304,
-        }
-    )
-    consumer.subscribe([asked.topic])
+    consumer = subscribed(asked, {"queued.max.messages.kbytes": 65_536, "fetch.message.max.bytes": 4_194_304})
     while meter.done < asked.events:
         messages = consumer.consume(10_000, 0.1)
         if messages:

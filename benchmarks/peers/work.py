@@ -12,11 +12,14 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
 
 Kind = Literal[
     "play", "first_frame", "heartbeat", "quality_change", "stall_start", "stall_end", "pause", "resume", "stop"
@@ -125,6 +128,23 @@ class Meter:
             "rss_mb": rss_mb or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
         print("\n" + json.dumps(line), flush=True)
+
+
+def subscribed(asked: argparse.Namespace, more: Mapping[str, int] | None = None) -> Consumer:
+    """A consumer of the input from its beginning, for those that use librdkafka as it is; they commit themselves."""
+    from confluent_kafka import Consumer
+
+    consumer = Consumer(
+        {
+            "bootstrap.servers": asked.bootstrap,
+            "group.id": asked.out,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            **(more or {}),
+        }
+    )
+    consumer.subscribe([asked.topic])
+    return consumer
 
 
 def arguments() -> argparse.Namespace:

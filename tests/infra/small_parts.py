@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from unittest import mock
 from infra import up
 from infra.errors import PlaylakeError, SetupError
 from infra.health import Http
+from infra.isolated import free_ports
 from infra.processes import Part
 from infra.settings import Settings
 from infra.supervisor import Policy, Supervisor
@@ -42,9 +42,7 @@ def supervise(given: dict[str, Any]) -> None:
 
 
 def part(settings: Settings, name: str, spec: dict[str, Any]) -> Part:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
 
     def prepare() -> None:
         if (settings.home / "unprepared").exists():

@@ -129,12 +129,11 @@ async def test_three_clients_reach_a_secured_broker_by_settings_alone(secured: S
 
 @pytest.mark.kafka
 @pytest.mark.long
+@pytest.mark.parametrize("secured", ["SASL_SSL"], indirect=True)
 async def test_the_streams_batch_transport_reaches_a_secured_broker(secured: Settings) -> None:
     """It speaks through two clients: librdkafka fetches, aiokafka is the member of the group."""
     from confluent_kafka import Producer
 
-    if secured.kafka_security_protocol != "SASL_SSL":
-        pytest.skip("one that has both a login and certificates says enough")
     native = Producer(producer_config(secured))
     native.produce("one", b"through the transport")
     assert native.flush(20) == 0

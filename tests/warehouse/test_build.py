@@ -140,14 +140,15 @@ def _read_until_told(folder: Path, results: multiprocessing.Queue[tuple[int, lis
     results.put((seen, wrong[:5]))
 
 
-def test_readers_see_whole_publishes_while_files_are_swapped(lake: Lake) -> None:
+@pytest.mark.parametrize("seconds", [4, pytest.param(20, marks=pytest.mark.long)])
+def test_readers_see_whole_publishes_while_files_are_swapped(lake: Lake, seconds: float) -> None:
     lake.publish("p1", plays=1)
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     readers = [context.Process(target=_read_until_told, args=(lake.settings.warehouse, results)) for _ in range(2)]
     for reader in readers:
         reader.start()
-    end = time.monotonic() + 8
+    end = time.monotonic() + seconds
     number = 1
     while time.monotonic() < end or number < 4:
         number += 1

@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from schemas.cmcd.order import HOLD_MS
 from schemas.cmcd.wire import read_report
 from schemas.events.cmcd import CmcdEvent
-from streams.live.partition import LivePartition, Rules
+from streams.live.partition import LivePartition
 from streams.sources import CMCD_SOURCE
-from tests.streams.live.test_partition import START_MS, FakeRecord, feed, flush, sessions, store, totals
-
-RULES = Rules(timeout_ms=1_800_000, freeze_after_ms=120_000)
+from tests.streams.live.world import RULES, START_MS, FakeRecord, after_crashes, feed, sessions, store, totals
 
 
 def partition(stored: dict[bytes, bytes]) -> LivePartition:
@@ -121,20 +119,7 @@ def topics(draw: st.DrawFn) -> list[FakeRecord]:
 def test_crash_and_replay_equal_no_crash(found: list[FakeRecord], data: st.DataObject) -> None:
     whole = partition({})
     feed(whole, None, len(found), found)
-    stored: dict[bytes, bytes] = {}
-    done = 0
-    while done < len(found):
-        live = partition(stored)
-        start = live.next or 0
-        end = data.draw(st.integers(min(done + 1, len(found)), len(found)))
-        middle = data.draw(st.integers(start, end))
-        feed(live, live.next, middle, found[start:middle])
-        flush(live, stored, {}, keep=None)
-        feed(live, live.next, end, found[middle:end])
-        flush(live, stored, {}, keep=data.draw(st.integers(0, 70)))
-        done = end
-    last = partition(stored)
-    feed(last, last.next, len(found), found[last.next or 0 :])
+    last, _ = after_crashes(partition, found, data)
     assert totals(last) == totals(whole)
     assert sessions(last) == sessions(whole)
     counts = last.fates()

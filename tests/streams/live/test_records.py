@@ -17,7 +17,7 @@ from streams.live import records
 from streams.live.events import bucket_of, partition_of
 from streams.live.names import Names
 from streams.live.sessions import SESSION, Sessions, empty_session, find
-from tests.streams.live.test_partition import START_MS, FakeRecord, feed, partition, sessions, store, totals, wire
+from tests.streams.live.world import START_MS, FakeRecord, feed, partition, sessions, store, totals, wire
 
 
 def played() -> dict[bytes, bytes]:

@@ -82,22 +82,23 @@ def topic(kafka: Settings) -> str:
 
 
 @pytest.mark.long
-def test_what_prepare_raises_ends_the_process(kafka: Settings, topic: str, start: Callable[..., Child]) -> None:
+@pytest.mark.parametrize(
+    ("poison", "said"),
+    [
+        (b"poison", "/0: records from 2 to 3 could not be prepared: ValueError: this can't be decoded"),
+        (b"poison-agent", "ValueError: this can't be applied"),
+    ],
+    ids=["prepare", "agent"],
+)
+def test_what_is_raised_ends_the_process(
+    kafka: Settings, topic: str, start: Callable[..., Child], poison: bytes, said: str
+) -> None:
     send(kafka, topic, [b"1", b"2"])
     child = start(kafka, topic)
     child.wait(lambda: child.count == 2)
-    send(kafka, topic, [b"poison"])
+    send(kafka, topic, [poison])
     assert child.process.wait(10) != 0
-    assert child.says(f"{topic}/0: records from 2 to 3 could not be prepared: ValueError: this can't be decoded")
-
-
-@pytest.mark.long
-def test_what_the_agent_raises_ends_the_process(kafka: Settings, topic: str, start: Callable[..., Child]) -> None:
-    send(kafka, topic, [b"1", b"2"])
-    child = start(kafka, topic)
-    child.wait(lambda: child.count == 2)
-    send(kafka, topic, [b"poison-agent"])
-    assert child.process.wait(10) != 0
+    assert child.says(said)
 
 
 @pytest.mark.long

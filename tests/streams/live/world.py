@@ -1,0 +1,118 @@
+"""Live partitions as a worker runs them, without Kafka: records, batches, flushes, and crashes between them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import strategies as st
+
+from schemas.quality import PARTS
+from streams.live.partition import LivePartition, Rules
+
+RULES = Rules(timeout_ms=1_800_000, freeze_after_ms=120_000)
+START_MS = 1_768_509_000_000
+
+
+@dataclass
+class FakeRecord:
+    """A Kafka record as the transport delivers it."""
+
+    at: int
+    stamp_ms: int
+    raw: bytes
+    name: bytes = b"u"
+
+    def offset(self) -> int:
+        return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, self.stamp_ms
+
+    def key(self) -> bytes:
+        return self.name
+
+    def value(self) -> bytes:
+        return self.raw
+
+
+def wire(kind: str, at_ms: int, **fields: Any) -> bytes:
+    stamp = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
+    return json.dumps({"eventType": kind, "timestamp": stamp, "contentId": "t1", "userId": "u", **fields}).encode()
+
+
+def partition(stored: dict[bytes, bytes]) -> LivePartition:
+    return LivePartition(0, stored, "topic-1", 4, RULES)
+
+
+def feed(live: LivePartition, start: int | None, end: int, records: list[FakeRecord]) -> None:
+    """Apply a batch as the worker does."""
+    live.apply(start, end, live.source.prepare(records))
+
+
+def totals(live: LivePartition) -> dict[str, Any]:
+    return {**live.fates(), **dict(zip(PARTS, live.sums.tolist(), strict=True))}
+
+
+def sessions(live: LivePartition) -> dict[tuple[int, int], tuple[Any, ...]]:
+    """All sessions, with the texts of their names."""
+    rows = live.sessions.table.rows[live.sessions.live()]
+    return {
+        (int(row["group_1"]), int(row["group_2"])): (
+            *(row[name].item() for name in row.dtype.names if name not in ("names", "recent")),
+            *(live.names.text(code) for code in row["names"].tolist()), row["recent"].tobytes(),
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+def after_crashes(
+    partition: Callable[[dict[bytes, bytes]], LivePartition], records: list[FakeRecord], data: st.DataObject
+) -> tuple[LivePartition, dict[bytes, dict[str, Any]]]:
+    """The partition and the rows published once all records went through processes that die at random moments.
+
+    Each dies in the middle of its second flush, losing any suffix of what that wrote.
+    """
+    stored: dict[bytes, bytes] = {}
+    published: dict[bytes, dict[str, Any]] = {}
+    done = 0
+    while done < len(records):
+        live = partition(stored)
+        start = live.next or 0
+        end = data.draw(st.integers(min(done + 1, len(records)), len(records)))
+        middle = data.draw(st.integers(start, end))
+        feed(live, live.next, middle, records[start:middle])
+        flush(live, stored, published, keep=None)
+        feed(live, live.next, end, records[middle:end])
+        flush(live, stored, published, keep=data.draw(st.integers(0, 70)))
+        done = end
+    last = partition(stored)
+    feed(last, last.next, len(records), records[last.next or 0 :])
+    flush(last, stored, published, keep=None)
+    return last, published
+
+
+def flush(
+    live: LivePartition, stored: dict[bytes, bytes], published: dict[bytes, dict[str, Any]], keep: int | None
+) -> None:
+    """Publish and write a snapshot as the worker does; with `keep`, the process dies after that many records."""
+    for key, value in live.live_rows():
+        row = json.loads(value)
+        if key not in published or row["position"] >= published[key]["position"]:
+            published[key] = row
+    snapshot = live.snapshot()
+    written = snapshot.records()
+    store(stored, written[:keep])
+    if keep is None or keep >= len(written):
+        live.written(snapshot)
+
+
+def store(stored: dict[bytes, bytes], written: list[tuple[bytes, bytes | None]]) -> None:
+    for key, value in written:
+        if value is None:
+            stored.pop(key, None)
+        else:
+            stored[key] = value
