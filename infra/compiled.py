@@ -62,7 +62,7 @@ def compiled(function: F) -> F:
 def inlined(function: F) -> F:
     """Compile into every compiled function that calls it: for what is called once an event with tuples of many arrays.
 
-    Handing over such a tuple takes longer than most of what is done with it: without, the fold takes half as long again.
+    Handing over such a tuple takes longer than most of what is done with it: the fold took half as long again.
     """
     fast: F = _njit(inline="always", **_LEAN)(function)
     return fast
