@@ -272,6 +272,7 @@ def run(settings: Settings, group: str = GROUP, step: Callable[[str], None] = la
         signal.signal(number, lambda *_: sys.exit(0))
     try:
         sink = Sink(settings, group, step)
+        garbage.look_less_often()
         for number in signals:
             signal.signal(number, lambda *_: sink.stop())
         sink.run()
@@ -283,5 +284,4 @@ def run(settings: Settings, group: str = GROUP, step: Callable[[str], None] = la
 if __name__ == "__main__":
     logs.setup("sink")
     own = Settings.from_env()
-    garbage.look_less_often()
     run(own, step=failpoints(own.failpoints))
