@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -167,15 +167,24 @@ def test_tabs_share_one_stream_and_nothing_comes_from_elsewhere(served: Served, 
     assert sum("/v1/live" in url for url in asked) <= 1
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Eight published days, for tests that only look at them."""
+    running = Served(tmp_path_factory.mktemp("standing"))
+    running.state.publish()
+    running.state.write_live()
+    running.start()
+    yield running
+    running.close()
+
+
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize(("width", "height"), [(1366, 768), (1920, 1080), (3840, 2160)])
-def test_it_fits_from_laptop_to_wall(served: Served, chromium: Browser, theme: Any, width: int, height: int) -> None:
-    served.state.publish()
-    served.state.advance(0, to=datetime.now(UTC))
-    served.start()
+def test_it_fits_from_laptop_to_wall(standing: Served, chromium: Browser, theme: Any, width: int, height: int) -> None:
+    standing.state.advance(0, to=datetime.now(UTC))
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
     page = context.new_page()
-    page.goto(served.url)
+    page.goto(standing.url)
     expect(page.get_by_test_id("concurrent_viewers")).to_be_visible(timeout=SOON_MS)
     page.wait_for_timeout(2_000)
     page.screenshot(path=screenshot_folder() / f"now-{theme}-{width}.png")

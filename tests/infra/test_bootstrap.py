@@ -47,14 +47,33 @@ def _outside_make() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
 
 
+MAKE = ["make", "--no-print-directory", "setup", f"PYTHON={sys.executable}"]
+UNCOMPILED = """
+from infra import bootstrap
+
+plan = bootstrap.plan
+bootstrap.plan = lambda **asked: [step for step in plan(**asked) if step.title != "Compiled functions"]
+raise SystemExit(bootstrap.main())
+"""
+"""Set-up without its longest step, which needs nothing but our own environment."""
+
+
 @pytest.mark.setup
 @pytest.mark.timeout(900)
-def test_a_fresh_checkout_recovers_from_a_failed_download_and_is_then_complete(checkout: Path, tmp_path: Path) -> None:
-    def make_setup(**env: str) -> tuple[int, str, float]:
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param([sys.executable, "-c", UNCOMPILED], id="uncompiled"),
+        pytest.param(MAKE, id="all", marks=pytest.mark.long),
+    ],
+)
+def test_a_fresh_checkout_recovers_from_a_failed_download_and_is_then_complete(
+    checkout: Path, tmp_path: Path, command: list[str]
+) -> None:
+    def set_up(**env: str) -> tuple[int, str, float]:
         began = time.monotonic()
         done = subprocess.run(
-            ["make", "--no-print-directory", "setup", f"PYTHON={sys.executable}"],
-            cwd=checkout, capture_output=True, text=True, timeout=800, env=_outside_make() | env,
+            command, cwd=checkout, capture_output=True, text=True, timeout=800, env=_outside_make() | env,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr, time.monotonic() - began
 
@@ -64,17 +83,17 @@ def test_a_fresh_checkout_recovers_from_a_failed_download_and_is_then_complete(c
         "UV_CACHE_DIR": str(tmp_path / "uv"),
         "UV_HTTP_RETRIES": "0",
     }
-    code, text, _ = make_setup(**offline)
+    code, text, _ = set_up(**offline)
     assert code != 0
     assert "Python environment: `uv` failed with exit code" in text
     assert "127.0.0.1:9" in text
     assert "run the same command again" in text
 
-    code, text, _ = make_setup()
+    code, text, _ = set_up()
     assert code == 0, text
     assert "Tools" not in text, "a step that had succeeded was run again"
 
-    again = [make_setup() for _ in range(3)]
+    again = [set_up() for _ in range(3)]
     assert {(code, text) for code, text, _ in again} == {(0, "")}
     assert min(seconds for *_, seconds in again) < 1
 
@@ -82,5 +101,5 @@ def test_a_fresh_checkout_recovers_from_a_failed_download_and_is_then_complete(c
         [checkout / ".venv" / "bin" / "playlake", "--help"], cwd="/", capture_output=True, text=True, timeout=30
     )
     assert shown.returncode == 0, shown.stderr
-    for made in (".venv-airflow/bin/airflow", ".jars/kafka", ".jars/spark"):
+    for made in (".venv-airflow/bin/airflow", ".jars/kafka", ".jars/spark", *[".compiled"] * (command is MAKE)):
         assert (checkout / made).exists()

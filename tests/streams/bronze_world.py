@@ -139,29 +139,34 @@ def stop(process: subprocess.Popen[bytes]) -> float:
     return time.monotonic() - began
 
 
-def positions(settings: Settings) -> dict[tuple[str, int], int]:
-    """Stored positions of the event topics."""
+def transactions(settings: Settings) -> dict[tuple[str, int], str]:
+    """Partition of an event topic → the id under which its position is stored."""
+    ids = {name: topic_id(settings, name) for name in EVENT_TOPICS}
+    return {(name, partition): transaction_of(ids[name], partition) for name, partition in offsets(settings, ids)}
+
+
+def positions(settings: Settings, stored_as: Mapping[tuple[str, int], str] | None = None) -> dict[tuple[str, int], int]:
+    """Stored positions of the event topics. Who asks often hands in `transactions`, for which Kafka has to be asked."""
     from deltalake import DeltaTable
 
-    found = {}
-    for name, table in BRONZE.items():
-        path = table.path(settings.lake_root)
-        if DeltaTable.is_deltatable(path):
-            handle = DeltaTable(path)
-            of = topic_id(settings, name)
-            for _, partition in offsets(settings, [name]):
-                found[name, partition] = handle.transaction_version(transaction_of(of, partition)) or 0
-    return found
+    paths = {name: table.path(settings.lake_root) for name, table in BRONZE.items()}
+    handles = {name: DeltaTable(path) for name, path in paths.items() if DeltaTable.is_deltatable(path)}
+    return {
+        place: handles[place[0]].transaction_version(transaction) or 0
+        for place, transaction in (stored_as or transactions(settings)).items()
+        if place[0] in handles
+    }
 
 
 def wait_caught_up(settings: Settings, timeout_s: float = 60, *processes: subprocess.Popen[bytes]) -> None:
     """Return when every stored position is the end of its partition."""
     ends = {place: end for place, (_, end) in offsets(settings, EVENT_TOPICS).items()}
+    stored_as = transactions(settings)
     until = time.monotonic() + timeout_s
-    while positions(settings) != ends:
+    while (found := positions(settings, stored_as)) != ends:
         assert all(process.poll() is None for process in processes), log_of(settings)[-3000:]
-        assert time.monotonic() < until, (positions(settings), ends, log_of(settings)[-3000:])
-        time.sleep(0.2)
+        assert time.monotonic() < until, (found, ends, log_of(settings)[-3000:])
+        time.sleep(0.1)
 
 
 def query(path: str | Path, sql: str) -> list[dict[str, Any]]:

@@ -36,9 +36,10 @@ from tests.streams.bronze_world import (
 )
 
 pytestmark = pytest.mark.kafka
+MOMENTS = ("before files", "before commit", "after commit")
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("kills", [pytest.param(3, marks=pytest.mark.long), pytest.param(20, marks=pytest.mark.chaos)])
 def test_killed_at_random_moments_it_loses_and_doubles_nothing(
     kafka: Settings, topics: Mapping[str, Topic], kills: int
 ) -> None:
@@ -73,10 +74,13 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize(
-    "moment",
-    [*(pytest.param(name, marks=pytest.mark.long) for name in ("before files", "before commit")), "after commit"],
+    ("table", "claims", "moment"),
+    [
+        *(pytest.param(BRONZE[PLAYBACK.name], 1, moment, marks=pytest.mark.long) for moment in MOMENTS),
+        *(pytest.param(DEAD_LETTERS, len(SOURCES), moment, marks=pytest.mark.long) for moment in MOMENTS[:-1]),
+        (DEAD_LETTERS, len(SOURCES), MOMENTS[-1]),
+    ],
 )
-@pytest.mark.parametrize(("table", "claims"), [(BRONZE[PLAYBACK.name], 1), (DEAD_LETTERS, len(SOURCES))])
 def test_killed_at_a_chosen_moment(
     kafka: Settings, topics: Mapping[str, Topic], table: Table, claims: int, moment: str
 ) -> None:

@@ -130,7 +130,7 @@ def wait_applied(settings: Settings, timeout_s: float = 60) -> dict[str, int]:
     return sums
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("kills", [pytest.param(2, marks=pytest.mark.long), pytest.param(12, marks=pytest.mark.chaos)])
 def test_kills_lose_and_double_nothing(worker_settings: Settings, workers: list[RunningWorker], kills: int) -> None:
     dice = random.Random(7)
     workers.append(RunningWorker(worker_settings))
