@@ -1,4 +1,4 @@
-"""Once a day: bronze's small files merged, old logs cleaned, replaced files deleted."""
+"""Every hour: bronze's small files merged, old logs cleaned, replaced files deleted."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ with DAG(
     "maintenance",
     description="Bronze and dead letters: merge, checkpoint, clean, vacuum",
     doc_md="""
-`playlake maintain`, once a day: the many small files that the bronze sink writes become few large ones once their day
-is over; old log files go, and so do the files that were replaced more than seven days ago. Readers of a version see the
-same rows before and after, the jobs that follow bronze see nothing new, and the sink goes on meanwhile.
+`playlake maintain`, every hour: the many small files that the bronze sink writes become few large ones once they are an
+hour old; old log files go, and so do the files that were replaced more than seven days ago. Readers of a version see
+the same rows before and after, the jobs that follow bronze see nothing new, and the sink goes on meanwhile.
 
 It can be triggered, retried or left out at any time. Without it for long: queries and the sink's start grow slower, and
 files that were replaced while it had failed for three days or more stay on the disk.
 """,
-    schedule=CronTriggerTimetable("30 1 * * *", timezone="UTC"),
+    schedule=CronTriggerTimetable("30 * * * *", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,

@@ -323,7 +323,7 @@ def reconcile_command(
 
 @app.command("maintain")
 def maintain_command() -> None:
-    """Merge small files of bronze's closed days, clean old logs, delete replaced files. Safe beside a running sink."""
+    """Merge bronze's small files, clean old logs, delete replaced files. Safe beside a running sink."""
     from infra.settings import Settings
     from streams.maintain import maintain
 

@@ -1,4 +1,4 @@
-"""Many small files of a closed day become few large ones, beside a sink that goes on writing.
+"""Many small files become few large ones, beside a sink that goes on writing.
 
 A compaction adds files and removes those that they stand in for, in one commit that says `dataChange: false`: readers
 of a version see the same rows before and after, and whoever follows the changes sees none. It touches no file that it
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from infra.errors import LakeDamaged
-from schemas.fact import from_ms
 from streams.delta_files import write_files
 from streams.delta_log import DeltaLog
 
@@ -31,8 +30,8 @@ MAINTENANCE = "playlake/maintenance"
 """The application transaction that every commit which removes files raises by one."""
 OPERATION_KEY = "playlakeOperation"
 """In commitInfo: what the commit was for."""
-QUIET_MS = 3_600_000
-"""A day is closed when it is over and nothing came to it for so long."""
+REST_MS = 3_600_000
+"""A file of that age is merged: what reads the newest rows, every few minutes, is done with it."""
 MAX_ROWS = 500_000
 """Of a file that a compaction writes. They are sorted in memory: about 1 kB a row at its height."""
 MAX_BYTES = 128_000_000
@@ -81,15 +80,13 @@ def compact(
 
 
 def groups(files: Iterable[DataFile], now_ms: int) -> Iterator[list[DataFile]]:
-    """Small files of closed days that are to become one each: of one day, written one after another."""
+    """Small files that are to become one each: of one day, written one after another, the last one REST_MS ago."""
     days: dict[date, list[DataFile]] = defaultdict(list)
     for file in files:
         days[file.day].append(file)
-    today = from_ms(now_ms).date()
     for day in sorted(days):
-        if day >= today or max(file.written_ms for file in days[day]) > now_ms - QUIET_MS:
-            continue
-        small = sorted((file for file in days[day] if file.is_small), key=lambda file: file.written_ms)
+        old = (file for file in days[day] if file.is_small and file.written_ms <= now_ms - REST_MS)
+        small = sorted(old, key=lambda file: file.written_ms)
         yield from (group for group in _cut(small) if len(group) > 1)
 
 

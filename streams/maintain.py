@@ -1,9 +1,9 @@
-"""`playlake maintain`: what the tables that delta-rs writes need once a day. Safe at any time, beside a running sink.
+"""`playlake maintain`: what the tables that delta-rs writes need every hour. Safe at any time, beside a running sink.
 
 In this order, each step harmless when the one after it does not come:
 
 1. audit: a damaged table is left as it is;
-2. small files of closed days are merged (`streams/delta_compact.py`);
+2. small files are merged that were written an hour ago or earlier (`streams/delta_compact.py`);
 3. a checkpoint; of those older than a day one a day stays, for they are as large as the table has files (an append a
    second makes 860 a day);
 4. log files older than KEEP_DAYS go, up to the last checkpoint before that: every version since then can still be read;
@@ -64,7 +64,7 @@ class Done:
 
 
 def maintain(settings: Settings, now_s: float | None = None) -> Iterator[Done]:
-    """Every table that is there, one after another. `now_s`: which days are over, and what is old.
+    """Every table that is there, one after another. `now_s`: what is old.
 
     Raises LakeDamaged, and ProcessError when another maintenance is at work.
     """

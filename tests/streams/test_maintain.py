@@ -22,7 +22,7 @@ from infra.settings import Settings
 from schemas.tables import DEAD_LETTERS
 from streams import delta_compact
 from streams.delta_audit import audit
-from streams.delta_compact import MAX_BYTES, MAX_FILES, MAX_ROWS, QUIET_MS, DataFile, groups
+from streams.delta_compact import MAX_BYTES, MAX_FILES, MAX_ROWS, REST_MS, DataFile, groups
 from streams.delta_log import KEEP_DAYS
 from streams.delta_sink import DeltaSink
 from streams.maintain import TABLES, Done, maintain, maintain_table
@@ -102,13 +102,12 @@ def test_whoever_follows_the_changes_sees_none(sink: DeltaSink) -> None:
     assert set(feed["_change_type"].to_pylist()) == {"insert"}
 
 
-def test_a_day_that_is_not_over_or_not_quiet_is_left_alone(sink: DeltaSink) -> None:
+def test_files_of_the_last_hour_are_left_alone_whatever_day_they_are_of(sink: DeltaSink) -> None:
     fill(sink, 3)
     fill(sink, 3, int(time.time() * 1000), first=3)
-    assert maintain_table(sink.path, TABLE, ORDER, time.time()).merged == 0, "records still come to the old day"
-    later = time.time() + 2 * QUIET_MS / 1000
-    over = 3 if datetime.fromtimestamp(later, UTC).date() == datetime.now(UTC).date() else 6
-    assert maintain_table(sink.path, TABLE, ORDER, later).merged == over
+    assert maintain_table(sink.path, TABLE, ORDER, time.time() + REST_MS / 1000 - 60).merged == 0
+    done = maintain_table(sink.path, TABLE, ORDER, time.time() + REST_MS / 1000)
+    assert (done.merged, done.into) == (6, 2), "of two days"
 
 
 def test_a_sink_that_writes_meanwhile_is_not_disturbed(tmp_path: Path) -> None:
@@ -291,7 +290,7 @@ DAYS = st.integers(-3, 1).map(lambda n: datetime.fromtimestamp(NOW_MS / 1000, UT
 
 @given(
     st.lists(
-        st.tuples(DAYS, st.integers(0, MAX_ROWS), st.integers(1, MAX_BYTES), st.integers(0, 3 * QUIET_MS)), max_size=40
+        st.tuples(DAYS, st.integers(0, MAX_ROWS), st.integers(1, MAX_BYTES), st.integers(0, 3 * REST_MS)), max_size=40
     )
 )
 def test_groups(drawn: list[tuple[date, int, int, int]]) -> None:
@@ -305,10 +304,8 @@ def test_groups(drawn: list[tuple[date, int, int, int]]) -> None:
         assert sum(file.size for file in group) <= MAX_BYTES
         assert len({file.day for file in group}) == 1
         assert [file.written_ms for file in group] == sorted(file.written_ms for file in group)
-    quiet = {file.day for file in files} - {file.day for file in files if file.written_ms > NOW_MS - QUIET_MS}
-    today = datetime.fromtimestamp(NOW_MS / 1000, UTC).date()
-    assert {file.day for file in taken} <= {day for day in quiet if day < today}
-    for day in (day for day in quiet if day < today):
-        small = [file for file in files if file.day == day and file.is_small]
+    assert all(file.written_ms <= NOW_MS - REST_MS for file in taken)
+    for day in {file.day for file in files}:
+        small = [file for file in files if file.day == day and file.is_small and file.written_ms <= NOW_MS - REST_MS]
         if len(small) > 1 and sum(f.rows for f in small) <= MAX_ROWS and sum(f.size for f in small) <= MAX_BYTES:
             assert any(set(group) == set(small) for group in found), "what fits into one file becomes one"
