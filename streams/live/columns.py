@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import uint64
 
 from infra.compiled import compiled
 from schemas.columnar.columns import Columns, Text
@@ -26,7 +27,6 @@ from streams.live.events import (
     LIVE_EVENT,
     REJECTED,
     bucket_at,
-    chain,
     partition_at,
 )
 from streams.live.hashing import hash_text
@@ -138,5 +138,11 @@ def _derived(data: Any, texts: Texts, i: int, seed: int) -> Any:
         digest = np.uint64(0)
         if text.size[i] >= 0:
             digest = hash_text(data, text.start[i], text.size[i], seed)
-        h = chain(h, digest)
+        h = _chain(h, digest)
     return h
+
+
+@compiled
+def _chain(h: Any, digest: Any) -> Any:
+    """Hash of a sequence, one digest after the other."""
+    return (h ^ digest) * uint64(0x9E3779B185EBCA87) + uint64(1)

@@ -15,7 +15,7 @@ from numba import uint32, uint64
 from infra.compiled import compiled
 from schemas.quality import DIMENSIONS
 from schemas.session_state import EVENT_FIELDS, EventNumbers, Fact
-from streams.live.hashing import PADDING, hash_text
+from streams.live.hashing import hash_text, padded
 from streams.live.names import Names
 
 BUCKETS: Final = 64
@@ -66,7 +66,7 @@ def bucket_at(data: Any, start: int, size: int) -> int:
 
 def bucket_of(key: bytes) -> int:
     """The bucket of a viewer within its partition."""
-    return int(bucket_at(_bytes(key), 0, len(key)))
+    return int(bucket_at(padded(key), 0, len(key)))
 
 
 @compiled
@@ -100,41 +100,18 @@ def partition_at(data: Any, start: int, size: int, partitions: int) -> int:
 
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition that a key belongs to."""
-    return int(partition_at(_bytes(key), 0, len(key), partitions))
-
-
-@compiled
-def _hash(data: Any, start: int, size: int, seed: int) -> Any:
-    return hash_text(data, start, size, seed)
+    return int(partition_at(padded(key), 0, len(key), partitions))
 
 
 def digest_of(text: str, seed: int) -> int:
     """64-bit hash of a text."""
     raw = text.encode()
-    return int(_hash(_bytes(raw), 0, len(raw), seed))
+    return int(hash_text(padded(raw), 0, len(raw), seed))
 
 
-def _bytes(raw: bytes) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(raw + PADDING, np.uint8)
-
-
-def group_hashes(session_id: str | None, user_id: str | None, device: str | None, content: str | None) -> Any:
-    """128 bits of hash of the group that an event belongs to: its session's id, else user, device and title."""
-    if session_id:
-        return digest_of(session_id, GROUP_1), digest_of(session_id, GROUP_2)
-    out = []
-    for seed in (DERIVED_1, DERIVED_2):
-        h = 0
-        for text in (user_id, device, content):
-            h = int(chain(np.uint64(h), np.uint64(0 if text is None else digest_of(text, seed))))
-        out.append(h)
-    return tuple(out)
-
-
-@compiled
-def chain(h: Any, digest: Any) -> Any:
-    """Hash of a sequence, one digest after the other."""
-    return (h ^ digest) * uint64(0x9E3779B185EBCA87) + uint64(1)
+def group_hashes(session_id: str) -> tuple[int, int]:
+    """128 bits of hash of the group that an event with a session's id belongs to."""
+    return digest_of(session_id, GROUP_1), digest_of(session_id, GROUP_2)
 
 
 class EventList:
@@ -144,14 +121,15 @@ class EventList:
         self._names = names
         self._rows: list[tuple[Any, ...]] = []
 
-    def fold(self, fact: Fact, offset: int, bucket: int, *, fate: int = FOLDED, is_misplaced: bool = False) -> None:
-        """An event."""
+    def fold(self, fact: Fact, offset: int, bucket: int) -> None:
+        """An event of a record that is told apart. Reports say which session they are of."""
+        assert fact.session_id, "a fact without a session's id is in no report"
         numbers = fact.numbers()
-        group = group_hashes(fact.session_id, fact.user_id, fact.device_type, fact.content_id)
         self._rows.append(
             (
                 *(getattr(numbers, name) for name in EventNumbers.__struct_fields__),
-                offset, fate, bucket, not fact.session_id, is_misplaced, *group, digest_of(fact.event_id, EVENT_ID),
+                offset, FOLDED, bucket, False, False, *group_hashes(fact.session_id),
+                digest_of(fact.event_id, EVENT_ID),
                 tuple(self._names.code(getattr(fact, name)) for name in DIMENSIONS),
             )
         )  # fmt: skip
@@ -159,7 +137,7 @@ class EventList:
     def tell(self, fate: int, offset: int, bucket: int, received_ms: int, **known: Any) -> None:
         """Anything but an event. `known`: further fields (`seq`, `at_ms`, `session_id`, `is_misplaced`)."""
         session_id = known.pop("session_id", None)
-        group_1, group_2 = group_hashes(session_id, None, None, None) if session_id else (0, 0)
+        group_1, group_2 = group_hashes(session_id) if session_id else (0, 0)
         row = np.zeros((), LIVE_EVENT)
         values = {"received_ms": received_ms, "offset": offset, "fate": fate, "bucket": bucket, **known}
         for name, value in {**values, "group_1": group_1, "group_2": group_2}.items():

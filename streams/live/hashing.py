@@ -53,6 +53,11 @@ def hash_text(data: npt.NDArray[np.uint8], start: int, size: int, seed: int) -> 
     return mix(h)
 
 
+def padded(raw: bytes) -> npt.NDArray[np.uint8]:
+    """A text in a buffer of its own, as `hash_text` wants it."""
+    return np.frombuffer(raw + PADDING, np.uint8)
+
+
 def empty_index(rows: int) -> npt.NDArray[np.int32]:
     """An index for up to `rows` rows: a power of two, at most half full."""
     return np.full(1 << max(4, (2 * rows - 1).bit_length()), EMPTY, np.int32)

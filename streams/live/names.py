@@ -13,7 +13,7 @@ import numpy.typing as npt
 from numba import uint64
 
 from infra.compiled import compiled
-from streams.live.hashing import EMPTY, PADDING, empty_index, fill_index, hash_text
+from streams.live.hashing import EMPTY, empty_index, fill_index, hash_text, padded
 
 FIRST_CODES = 1024
 FIRST_BYTES = 32_768
@@ -54,8 +54,7 @@ class Names:
             return 0
         raw = text.encode()
         out = np.zeros(1, np.int32)
-        data = np.frombuffer(raw + PADDING, np.uint8)
-        self.codes(data, np.zeros(1, np.int64), np.array([len(raw)], np.int32), out)
+        self.codes(padded(raw), np.zeros(1, np.int64), np.array([len(raw)], np.int32), out)
         return int(out[0])
 
     def text(self, code: int) -> str | None:

@@ -141,7 +141,7 @@ def to_array(records: npt.NDArray[Any], names: Names) -> Array:
 def from_array(array: Array, empty: npt.NDArray[Any], names: Names) -> npt.NDArray[Any]:
     """Stored records as today's, their names under the codes of `names`. Fields that were not known begin as in
     `empty`, fields that are known no longer go."""
-    stored = np.frombuffer(array.data, np.dtype([(name, form, tuple(shape)) for name, form, shape in array.fields]))
+    stored = _stored(array)
     records = np.repeat(empty, len(stored))
     for name in records.dtype.names or ():
         if name in (stored.dtype.names or ()) and stored.dtype[name].shape == records.dtype[name].shape:
@@ -151,6 +151,10 @@ def from_array(array: Array, empty: npt.NDArray[Any], names: Names) -> npt.NDArr
         new[code] = names.code(text)
     records["names"] = new[records["names"]]
     return records
+
+
+def _stored(array: Array) -> npt.NDArray[Any]:
+    return np.frombuffer(array.data, np.dtype([(name, form, tuple(shape)) for name, form, shape in array.fields]))
 
 
 def _format(kind: np.dtype[Any]) -> tuple[str, list[int]]:
@@ -167,9 +171,7 @@ def rows_of(record: MinuteRecord, names: Names) -> npt.NDArray[Any]:
     empty = np.zeros(1, ROW)
     rows = from_array(record.rows, empty, names)
     if record.parts != list(PARTS):
-        shape = next(tuple(shape) for name, _, shape in record.rows.fields if name == "parts")
-        kinds = [(name, form, tuple(kind)) for name, form, kind in record.rows.fields]
-        stored = np.frombuffer(record.rows.data, np.dtype(kinds))["parts"].reshape(-1, *shape)
+        stored = _stored(record.rows)["parts"]
         for place, part in enumerate(PARTS):
             rows["parts"][:, place] = stored[:, record.parts.index(part)] if part in record.parts else 0
     return rows
