@@ -13,8 +13,10 @@ from infra.health import GrpcAnswers
 from infra.processes import PLAYLAKE
 from infra.settings import ROOT, Settings
 from infra.spark import connect
+from infra.waiting import until
+from schemas.tables import SILVER
 from tests import quick_spark
-from tests.chaos.faults import NotInjected, wait_up
+from tests.chaos.faults import NotInjected
 from tests.chaos.programs import Program
 from tests.chaos.world import RECOVERY_S, World
 
@@ -38,13 +40,9 @@ def spark(world: World) -> Program:
     program = world.programs["spark"]
     if not program.wanted:
         program.start()
-    wait_up(program)
-    end, answers = time.monotonic() + RECOVERY_S, GrpcAnswers("127.0.0.1", world.settings.spark_port)
-    while (why := answers(0)) is not None:
-        if time.monotonic() > end:
-            msg = f"expected Spark to answer within {RECOVERY_S:.0f} s: {why}: {program.tail()}"
-            raise TimeoutError(msg)
-        time.sleep(0.5)
+    program.wait_up()
+    answers = GrpcAnswers("127.0.0.1", world.settings.spark_port)
+    until("Spark answers", lambda: answers(0) is None, RECOVERY_S, every_s=0.5, seen=program.tail)
     return program
 
 
@@ -78,10 +76,11 @@ class KilledInCommit:
                 msg = f"playlake {' '.join(command)} ended with {code}: {said}"
                 raise NotInjected(msg)
         before, between = _versions(world), dice.random() < 0.7
+        enough = before + dice.randint(1, len(SILVER) - 1)
         after_s = dice.uniform(2.0, 6.0)  # the command itself takes two to get to Spark
         committing = _start(world, "commit", "silver")
         while committing.process.poll() is None:
-            if _versions(world) > before if between else time.monotonic() - committing.began > after_s:
+            if _versions(world) >= enough if between else time.monotonic() - committing.began > after_s:
                 break
             time.sleep(0.02)
         server.kill()

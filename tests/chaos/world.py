@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from infra import topics as kafka_topics
+from infra.errors import ProcessError
 from infra.settings import Settings
+from infra.waiting import until
 from schemas.registry import TOPICS
 from tests.chaos.brokers import Node, prepared, wait_whole
 from tests.chaos.programs import Keeper, Program
@@ -121,12 +122,7 @@ class World:
             program.start()
             program.wanted = False
             new.append((program, folder))
-        end = time.monotonic() + RECOVERY_S
-        while idle := [program for program, folder in new if not any(folder.glob("*.parquet"))]:
-            if time.monotonic() > end or not idle[0].is_up:
-                msg = f"expected {idle[0].name} to note its first outcomes within {RECOVERY_S:.0f} s: {idle[0].tail()}"
-                raise TimeoutError(msg)
-            time.sleep(0.2)
+        until("every load notes its first outcomes", lambda: all(_noted(*one) for one in new), RECOVERY_S)
 
     def stop_load(self) -> None:
         """Both settle and end. Raises TimeoutError when one does not: what it has sent would not be known."""
@@ -148,12 +144,11 @@ class World:
 
     def wait_healthy(self) -> None:
         """Return when every program that is wanted is up and, of several brokers, every replica is in step."""
-        end = time.monotonic() + RECOVERY_S
-        while down := [name for name, one in self.programs.items() if one.wanted and not one.is_up]:
-            if time.monotonic() > end:
-                msg = f"expected all up within {RECOVERY_S:.0f} s, down are {down}: {self.programs[down[0]].tail()}"
-                raise TimeoutError(msg)
-            time.sleep(0.5)
+
+        def down() -> list[str]:
+            return [f"{name}: {one.tail()}" for name, one in self.programs.items() if one.wanted and not one.is_up]
+
+        until("every program is up", lambda: not down(), RECOVERY_S, every_s=0.5, seen=down)
         if self.nodes:
             kafka_topics.wait_ready(self.settings, RECOVERY_S)
         if len(self.nodes) > 1:
@@ -185,6 +180,13 @@ class World:
         self.programs[program.name] = program
         self.keeper.programs.append(program)
         return program
+
+
+def _noted(program: Program, folder: Path) -> bool:
+    if not program.is_up:
+        msg = f"expected {program.name} to run: {program.tail()}"
+        raise ProcessError(msg)
+    return any(folder.glob("*.parquet"))
 
 
 def _argv(module: str, *words: str) -> Callable[[], Sequence[str]]:
