@@ -14,7 +14,7 @@ from infra.processes import PLAYLAKE
 from infra.settings import ROOT, Settings
 from infra.spark import connect
 from infra.waiting import until
-from schemas.tables import SILVER
+from schemas.stage import read_manifest
 from tests import quick_spark
 from tests.chaos.faults import NotInjected
 from tests.chaos.programs import Program
@@ -76,7 +76,7 @@ class KilledInCommit:
                 msg = f"playlake {' '.join(command)} ended with {code}: {said}"
                 raise NotInjected(msg)
         before, between = _versions(world), dice.random() < 0.7
-        enough = before + dice.randint(1, len(SILVER) - 1)
+        enough = before + dice.randint(1, _tables_staged(world) - 1)
         after_s = dice.uniform(2.0, 6.0)  # the command itself takes two to get to Spark
         committing = _start(world, "commit", "silver")
         while committing.process.poll() is None:
@@ -107,6 +107,14 @@ class TwiceAtOnce:
 def _versions(world: World) -> int:
     """How many commits there are in silver."""
     return sum(1 for _ in Path(world.settings.lake_root).glob("silver/*/_delta_log/*.json"))
+
+
+def _tables_staged(world: World) -> int:
+    manifest = read_manifest(world.settings.lake_root, "silver")
+    if manifest is None or len(manifest.tables) < 2:
+        msg = f"expected at least two tables of silver to be staged, found {manifest}"
+        raise NotInjected(msg)
+    return len(manifest.tables)
 
 
 def _settings(world: World) -> Settings:
