@@ -35,7 +35,8 @@ class World:
     """Everything that a fault may hit. As a context manager it starts everything and ends every process by its id.
 
     `bootstrap`: a Kafka that is there already, and is not to be broken; without it, `brokers` nodes of our own, each
-    behind a proxy.
+    behind a proxy. `rates`: how many records a second each load sends (`tests/chaos/load.py`); where there are players'
+    reports there is a worker for them.
     """
 
     def __init__(
@@ -73,6 +74,8 @@ class World:
             self._add(node.program)
         for number in range(workers):
             self._python(f"worker-{number}", "streams.app", "--worker", str(number))
+        if "kafka-cmcd" in self._rates:
+            self._python("worker-cmcd", "streams.app", "--source", "cmcd")
         for number, port in enumerate(free_ports(sinks)):
             self._python(f"sink-{number}", "streams.bronze", own=replace(self.settings, sink_metrics_port=port))
         if collector:
@@ -107,7 +110,7 @@ class World:
         return [program for name, program in self.programs.items() if name.startswith(prefix)]
 
     def start_load(self) -> None:
-        """A load into Kafka and one by the collector, each with a new ledger; returns when both are at work."""
+        """The loads, each with a new ledger; returns when all are at work."""
         self._loads += 1
         new: list[tuple[Program, Path]] = []
         for to, rate in self._rates.items():
@@ -125,7 +128,7 @@ class World:
         until("every load notes its first outcomes", lambda: all(_noted(*one) for one in new), RECOVERY_S)
 
     def stop_load(self) -> None:
-        """Both settle and end. Raises TimeoutError when one does not: what it has sent would not be known."""
+        """They settle and end. Raises TimeoutError when one does not: what it has sent would not be known."""
         loads = self.named("load-")
         for program in loads:
             program.signal(signal.SIGTERM)
