@@ -106,7 +106,7 @@ class Kind:
 def kinds() -> list[Kind]:
     """In the order in which they take turns; their decks are full."""
     one = Kind(
-        "one broker", ONE_BROKER, turns=6, rates={"kafka": 1500.0, "collector": 300.0, "kafka-cmcd": 50.0},
+        "one broker", ONE_BROKER, turns=6, rates={"kafka": 900.0, "collector": 200.0, "kafka-cmcd": 50.0},
         ends_in_batch=True,
     )  # fmt: skip
     three = Kind(
