@@ -11,12 +11,13 @@ cache leaves it with an interpreter: a stage takes minutes instead of seconds.""
 _SMALL = [
     part for conf in ("wholeStage=false", "factoryMode=NO_CODEGEN") for part in ("--conf", f"spark.sql.codegen.{conf}")
 ]
-"""For a few thousand rows, compiling each query costs far more than running it."""
+"""For a few hundred rows, compiling each query costs far more than running it. For a hundred thousand it is the other
+way round: a sort that is interpreted asks for Spark's configuration at every comparison."""
 
 
-def command(settings: Settings) -> list[str]:
+def command(settings: Settings, *, few_rows: bool) -> list[str]:
     """The server in the foreground."""
-    return [*connect.command(settings)[:-1], *_SMALL, "spark-internal"]
+    return [*connect.command(settings)[:-1], *(_SMALL if few_rows else ()), "spark-internal"]
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -27,7 +27,7 @@ def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]
     connect.prepare(server)
     with (home / "server.log").open("ab") as log:
         process = subprocess.Popen(
-            quick_spark.command(server),
+            quick_spark.command(server, few_rows=True),
             env={**os.environ, **quick_spark.environment(server)},
             cwd=home,
             stdout=log,

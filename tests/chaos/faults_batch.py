@@ -21,7 +21,7 @@ from tests.chaos.programs import Program
 from tests.chaos.world import RECOVERY_S, World
 
 ATTEMPTS = 6
-COMMAND_S = 400.0
+COMMAND_S = 600.0
 
 
 def spark(world: World) -> Program:
@@ -31,7 +31,7 @@ def spark(world: World) -> Program:
         connect.prepare(settings)
         program = Program(
             "spark",
-            lambda: quick_spark.command(settings),
+            lambda: quick_spark.command(settings, few_rows=False),
             quick_spark.environment(settings),
             world.home / "spark.log",
         )

@@ -94,6 +94,9 @@ class Progress:
                 place = TopicPartition(STREAM_STATE.name, partition)
                 total += self._consumer.get_watermark_offsets(place, timeout=2)[1]
             except KafkaException:
+                # A client that has asked a broker which knew no topics yet goes on saying so; a new one does not.
+                self._consumer.close()
+                del self._consumer
                 return None
         return total
 
