@@ -19,7 +19,8 @@ from deltalake import DeltaTable
 from benchmarks import recording
 from benchmarks.fold import PEERS, peak_mb, show
 from benchmarks.result import Run, Section, interleave, middle, table
-from benchmarks.stage import Stage, stage, until
+from benchmarks.stage import Stage, stage
+from infra.waiting import until
 from schemas.registry import PLAYBACK, TOPICS
 
 EVENTS = 2_000_000

@@ -18,10 +18,11 @@ import psutil
 from benchmarks import recording
 from benchmarks.recording import Recording, Totals
 from benchmarks.result import Run, Section, interleave, middle, table
-from benchmarks.stage import Process, Stage, stage, until
+from benchmarks.stage import Process, Stage, stage
 from infra.kafka import consumer_config
 from infra.setup.jars import BENCHMARK, JARS
 from infra.setup.python import BENCH
+from infra.waiting import until
 from schemas.registry import EVENT_TOPICS, LIVE_QUALITY, PLAYBACK
 
 PEERS = Path(__file__).with_name("peers")

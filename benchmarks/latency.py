@@ -21,8 +21,9 @@ import httpx
 from benchmarks import recording
 from benchmarks.recording import Recording
 from benchmarks.result import Section, interleave, middle, table
-from benchmarks.stage import Stage, stage, until
+from benchmarks.stage import Stage, stage
 from infra.kafka import consumer_config, producer_config
+from infra.waiting import until
 from schemas.registry import LIVE_QUALITY, PLAYBACK, TOPICS
 
 RATES = (1_000, 20_000, 100_000)

@@ -17,9 +17,10 @@ import httpx
 
 from benchmarks import recording
 from benchmarks.result import Section, interleave, middle, table
-from benchmarks.stage import Process, Stage, stage, until
+from benchmarks.stage import Process, Stage, stage
 from infra.kafka import consumer_config
 from infra.topics import offsets
+from infra.waiting import until
 from schemas.registry import LIVE_QUALITY, PLAYBACK, TOPICS
 
 SIZES = (10_000, 100_000, 1_000_000)

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -131,14 +130,3 @@ def stage(**changes: Any) -> Iterator[Stage]:
             yield one
         finally:
             one.close()
-
-
-def until(what: str, is_true: Callable[[], bool], timeout_s: float, every_s: float = 0.02) -> float:
-    """Wait for it and return how long that took. Raises TimeoutError."""
-    began = time.perf_counter()
-    while not is_true():
-        if time.perf_counter() - began > timeout_s:
-            msg = f"expected within {timeout_s:.0f} s: {what}"
-            raise TimeoutError(msg)
-        time.sleep(every_s)
-    return time.perf_counter() - began

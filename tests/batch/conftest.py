@@ -15,13 +15,8 @@ import pytest
 
 from infra.settings import Settings
 from infra.spark import connect
+from tests import quick_spark
 from tests.conftest import isolated_settings
-
-QUICK = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
-SMALL = [
-    part for conf in ("wholeStage=false", "factoryMode=NO_CODEGEN") for part in ("--conf", f"spark.sql.codegen.{conf}")
-]
-"""For a few hundred rows, compiling each query costs far more than running it."""
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +27,8 @@ def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]
     connect.prepare(server)
     with (home / "server.log").open("ab") as log:
         process = subprocess.Popen(
-            [*connect.command(server)[:-1], *SMALL, "spark-internal"],
-            env={**os.environ, **connect.environment(server), "JAVA_TOOL_OPTIONS": QUICK},
+            quick_spark.command(server, few_rows=True),
+            env={**os.environ, **quick_spark.environment(server)},
             cwd=home,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from infra.waiting import until
 from schemas.registry import PLAYBACK
 from schemas.tables import BRONZE, DEAD_LETTERS
 from streams.live.partition import STEPS
@@ -85,7 +86,7 @@ class Kill:
     def _one(self, world: World, dice: random.Random) -> str:
         time.sleep(dice.uniform(*self.pause_s))
         program = dice.choice(world.named(self.who))
-        wait_up(program)
+        program.wait_up()
         program.kill()
         return program.name
 
@@ -105,9 +106,9 @@ class KillInRecovery:
         program = dice.choice(world.named(self.who))
         after = []
         for _ in range(self.times):
-            wait_up(program)
+            program.wait_up()
             program.kill()
-            wait_up(program)
+            program.wait_up()
             after.append(dice.uniform(0.3, 6.0))
             time.sleep(after[-1])
         program.kill()
@@ -244,12 +245,7 @@ def strike(program: Program, step: str, count: int = 1) -> None:
     program.end()
     exits = len(program.exits)
     program.start({"PLAYLAKE_FAILPOINTS": f"{step}=kill@{count}"})
-    end = time.monotonic() + REACHED_S
-    while len(program.exits) == exits:
-        if time.monotonic() > end:
-            msg = f"{program.name} did not pass {step!r} {count} times within {REACHED_S:.0f} s: {program.tail()}"
-            raise NotInjected(msg)
-        time.sleep(0.1)
+    _reached(f"{program.name} passes {step!r} {count} times", lambda: len(program.exits) > exits, program)
     if program.exits[exits] != -9:
         msg = f"expected {program.name} to kill itself at {step!r}, it ended with {program.exits[exits]}"
         raise NotInjected(msg)
@@ -259,19 +255,11 @@ def fall_asleep(program: Program, failpoints: str) -> None:
     """Start the program anew, and return when it has stopped itself at one of the failpoints."""
     program.end()
     program.start({"PLAYLAKE_FAILPOINTS": failpoints})
-    end = time.monotonic() + REACHED_S
-    while not program.is_asleep:
-        if time.monotonic() > end:
-            msg = f"{program.name} did not stop itself by {failpoints!r} within {REACHED_S:.0f} s: {program.tail()}"
-            raise NotInjected(msg)
-        time.sleep(0.1)
+    _reached(f"{program.name} stops itself by {failpoints!r}", lambda: program.is_asleep, program)
 
 
-def wait_up(program: Program, timeout_s: float = 60.0) -> None:
-    """Return when the keeper has it running."""
-    end = time.monotonic() + timeout_s
-    while not program.is_up:
-        if time.monotonic() > end:
-            msg = f"expected {program.name} to run within {timeout_s:.0f} s: {program.tail()}"
-            raise TimeoutError(msg)
-        time.sleep(0.1)
+def _reached(what: str, is_true: Callable[[], bool], program: Program) -> None:
+    try:
+        until(what, is_true, REACHED_S, seen=program.tail)
+    except TimeoutError as error:
+        raise NotInjected(str(error)) from None

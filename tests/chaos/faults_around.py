@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.chaos.brokers import wait_whole
-from tests.chaos.faults import NotInjected, wait_up
+from tests.chaos.faults import NotInjected
+from tests.chaos.proxy import Proxy
 from tests.chaos.world import World
 
 SMALL_DISK = "64m"
@@ -35,6 +37,19 @@ class CutConnections:
         return f"{cut} connections reset in {self.times} cuts"
 
 
+@contextlib.contextmanager
+def misbehaving(proxies: Sequence[Proxy], **how: Any) -> Iterator[None]:
+    """Proxies whose attributes are as `how` says; healed in the end, whatever happens meanwhile."""
+    try:
+        for proxy in proxies:
+            for name, value in how.items():
+                setattr(proxy, name, value)
+        yield
+    finally:
+        for proxy in proxies:
+            proxy.heal()
+
+
 @dataclass(frozen=True)
 class SlowNetwork:
     """Every piece of data is late."""
@@ -44,11 +59,8 @@ class SlowNetwork:
     name: str = "network slow"
 
     def inject(self, world: World, dice: random.Random) -> str:
-        for proxy in world.proxies:
-            proxy.delay_s = self.delay_s
-        time.sleep(self.seconds)
-        for proxy in world.proxies:
-            proxy.heal()
+        with misbehaving(world.proxies, delay_s=self.delay_s):
+            time.sleep(self.seconds)
         return f"{self.delay_s * 1000:.0f} ms each way for {self.seconds:.0f} s"
 
 
@@ -60,11 +72,8 @@ class HalfOpen:
     name: str = "connections half open"
 
     def inject(self, world: World, dice: random.Random) -> str:
-        for proxy in world.proxies:
-            proxy.is_deaf = True
-        time.sleep(self.seconds)
-        for proxy in world.proxies:
-            proxy.heal()
+        with misbehaving(world.proxies, is_deaf=True):
+            time.sleep(self.seconds)
         return f"nothing came through for {self.seconds:.0f} s, then all were reset"
 
 
@@ -76,12 +85,11 @@ class LostResponses:
     name: str = "responses lost"
 
     def inject(self, world: World, dice: random.Random) -> str:
-        for _ in range(self.times):
-            dice.choice(world.proxies).lose_after = dice.randint(0, 20_000)
-            time.sleep(dice.uniform(1, 4))
-        lost = self.times - sum(proxy.lose_after is not None for proxy in world.proxies)
-        for proxy in world.proxies:
-            proxy.heal()
+        with misbehaving(world.proxies):
+            for _ in range(self.times):
+                dice.choice(world.proxies).lose_after = dice.randint(0, 20_000)
+                time.sleep(dice.uniform(1, 4))
+            lost = self.times - sum(proxy.lose_after is not None for proxy in world.proxies)
         return f"{lost} responses swallowed, their connections reset"
 
 
@@ -96,7 +104,7 @@ class LoseOneOfThree:
         killed = []
         for _ in range(self.times):
             program = dice.choice(world.nodes).program
-            wait_up(program)
+            program.wait_up()
             program.kill()
             killed.append(program.name)
             time.sleep(dice.uniform(3, 8))

@@ -8,17 +8,20 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from batch.commands import NOTHING_NEW
 from infra.health import GrpcAnswers
 from infra.processes import PLAYLAKE
 from infra.settings import ROOT, Settings
 from infra.spark import connect
-from tests.chaos.faults import NotInjected, wait_up
+from infra.waiting import until
+from schemas.stage import read_manifest
+from tests import quick_spark
+from tests.chaos.faults import NotInjected
 from tests.chaos.programs import Program
 from tests.chaos.world import RECOVERY_S, World
 
-NOTHING_NEW = 99
 ATTEMPTS = 6
-COMMAND_S = 400.0
+COMMAND_S = 600.0
 
 
 def spark(world: World) -> Program:
@@ -28,8 +31,8 @@ def spark(world: World) -> Program:
         connect.prepare(settings)
         program = Program(
             "spark",
-            lambda: connect.command(settings),
-            connect.environment(settings) | {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"},
+            lambda: quick_spark.command(settings, few_rows=False),
+            quick_spark.environment(settings),
             world.home / "spark.log",
         )
         world.programs["spark"] = program
@@ -37,13 +40,9 @@ def spark(world: World) -> Program:
     program = world.programs["spark"]
     if not program.wanted:
         program.start()
-    wait_up(program)
-    end, answers = time.monotonic() + RECOVERY_S, GrpcAnswers("127.0.0.1", world.settings.spark_port)
-    while (why := answers(0)) is not None:
-        if time.monotonic() > end:
-            msg = f"expected Spark to answer within {RECOVERY_S:.0f} s: {why}: {program.tail()}"
-            raise TimeoutError(msg)
-        time.sleep(0.5)
+    program.wait_up()
+    answers = GrpcAnswers("127.0.0.1", world.settings.spark_port)
+    until("Spark answers", lambda: answers(0) is None, RECOVERY_S, every_s=0.5, seen=program.tail)
     return program
 
 
@@ -77,16 +76,16 @@ class KilledInCommit:
                 msg = f"playlake {' '.join(command)} ended with {code}: {said}"
                 raise NotInjected(msg)
         before, between = _versions(world), dice.random() < 0.7
-        committing, began = _start(world, "commit", "silver"), time.monotonic()
+        enough = before + dice.randint(1, _tables_staged(world) - 1)
         after_s = dice.uniform(2.0, 6.0)  # the command itself takes two to get to Spark
-        while committing.poll() is None:
-            if _versions(world) > before if between else time.monotonic() - began > after_s:
+        committing = _start(world, "commit", "silver")
+        while committing.process.poll() is None:
+            if _versions(world) >= enough if between else time.monotonic() - committing.began > after_s:
                 break
             time.sleep(0.02)
         server.kill()
-        committing.communicate(timeout=COMMAND_S)
-        done = _versions(world) - before
-        return f"kill -9 of Spark, {done} commits into silver done; the command ended with {committing.returncode}"
+        code, _ = committing.end()
+        return f"kill -9 of Spark, {_versions(world) - before} commits into silver done; the command ended with {code}"
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,7 @@ class TwiceAtOnce:
         codes = []
         for command in (("stage", "silver"), ("quality", "silver"), ("commit", "silver")):
             both = [_start(world, *command) for _ in range(2)]
-            for one in both:
-                one.communicate(timeout=COMMAND_S)
-            codes.append("/".join(str(one.returncode) for one in both))
+            codes.append("/".join(str(one.end()[0]) for one in both))
         return f"stage, quality, commit by two at once ended with {', '.join(codes)}"
 
 
@@ -112,18 +109,50 @@ def _versions(world: World) -> int:
     return sum(1 for _ in Path(world.settings.lake_root).glob("silver/*/_delta_log/*.json"))
 
 
+def _tables_staged(world: World) -> int:
+    manifest = read_manifest(world.settings.lake_root, "silver")
+    if manifest is None or len(manifest.tables) < 2:
+        msg = f"expected at least two tables of silver to be staged, found {manifest}"
+        raise NotInjected(msg)
+    return len(manifest.tables)
+
+
 def _settings(world: World) -> Settings:
     return replace(world.settings, spark_driver_memory="1g")
 
 
-def _start(world: World, *command: str) -> subprocess.Popen[str]:
+@dataclass
+class _Running:
+    """A command under way. What it says, and how long it took, is in the world's batch.log afterwards."""
+
+    words: tuple[str, ...]
+    log: Path
+    process: subprocess.Popen[str]
+    began: float
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code and the end of what it said. It is killed when it takes longer than COMMAND_S."""
+        try:
+            said, _ = self.process.communicate(timeout=COMMAND_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            said, _ = self.process.communicate()
+            said += f"\nkilled: it took longer than {COMMAND_S:.0f} s"
+        code = self.process.returncode
+        with self.log.open("a") as out:
+            took = time.monotonic() - self.began
+            print(f"{time.strftime('%T')} playlake {' '.join(self.words)}: {code} after {took:.1f} s\n{said}", file=out)
+        return code, said[-1500:]
+
+
+def _start(world: World, *words: str) -> _Running:
     env = {"PATH": "/usr/bin:/bin", "HOME": str(world.home), **_settings(world).to_env()}
-    return subprocess.Popen(
-        [PLAYLAKE, *command], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    command, began = [PLAYLAKE, *words], time.monotonic()
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
+    return _Running(words, world.home / "batch.log", process, began)
 
 
-def _run(world: World, *command: str) -> tuple[int, str]:
-    process = _start(world, *command)
-    said, _ = process.communicate(timeout=COMMAND_S)
-    return process.returncode, said[-1500:]
+def _run(world: World, *words: str) -> tuple[int, str]:
+    return _start(world, *words).end()

@@ -1,6 +1,7 @@
-"""The load of the fault suite: `python -m tests.chaos.load --to kafka|collector --rate N --ledger FOLDER --seed N`.
+"""The load of the fault suite: `python -m tests.chaos.load --to WHERE --rate N --ledger FOLDER --seed N`.
 
-The platform's own load generator (`streams/intake/load`) with what players and networks add to it: one record in a
+Events go to `kafka` or by the `collector`, players' reports to `kafka-cmcd`. This is the platform's own load generator
+(`streams/intake/load`) with what players and networks add to it: one record in a
 hundred is broken, one in a hundred comes twice. Each record's fate is in the ledger, flushed to the disk. It goes on
 until SIGTERM, settles what it has sent, and ends with 0.
 
@@ -32,6 +33,7 @@ from streams.intake.load.pool import Pool, Record
 from streams.intake.load.senders import CollectorSender, KafkaSender, Sender
 from streams.intake.load.verify import ID
 from streams.intake.simulation.faults import BREAKS
+from tests.chaos.reports import Reports
 
 POISON = 0.01
 AGAIN = 0.01
@@ -96,8 +98,9 @@ def run(settings: Settings, to: str, *, rate: float, folder: Path, seed: int, st
     """Send until `stop` is set; how many came to which outcome."""
     name = f"{to}-{uuid.uuid4().hex[:6]}"
     begin(folder, LedgerMeta(name, to, round(time.time() * 1000), []))
-    sender: Sender = KafkaSender(settings) if to == "kafka" else CollectorSender(settings, batch=50)
-    pool, trouble, writer = Pool(name, 0, seed, 4_000), Trouble(seed), Writer(folder, 0)
+    sender: Sender = CollectorSender(settings, batch=50) if to == "collector" else KafkaSender(settings)
+    pool = Reports(name, seed) if to == "kafka-cmcd" else Pool(name, 0, seed, 4_000)
+    trouble, writer = Trouble(seed), Writer(folder, 0)
     totals: Counter[str] = Counter()
     epoch: list[tuple[Record, bytes]] = []
     piece = max(1, round(rate / 20))
@@ -136,7 +139,7 @@ def _id_of(record: Record) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--to", choices=("kafka", "collector"), required=True)
+    parser.add_argument("--to", choices=("kafka", "collector", "kafka-cmcd"), required=True)
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)

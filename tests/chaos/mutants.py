@@ -25,6 +25,8 @@ from infra import process_tree
 from infra.settings import ROOT
 
 RED = "the verdict is red"
+RAISED = re.compile(r"^(?:E|\s+\| (?=\w+: ))(.*)", re.MULTILINE)
+"""What pytest says of an exception; of one in a group (Hypothesis, when it has found several) it says it otherwise."""
 TEST_S = 500
 COMPILED = ".compiled"
 SAFEGUARDS = "tests/chaos/test_safeguards.py"
@@ -231,7 +233,7 @@ def judge(mutants: Sequence[Mutant], folder: Path) -> list[tuple[str, str, str]]
             verdict = "nothing shown: the test is red on the code as it is"
         else:
             code, said = run(mutant.test, mutant, folder)
-            reasons = [line[2:] for line in said.splitlines() if line.startswith("E ") and re.search(mutant.red, line)]
+            reasons = [line for line in RAISED.findall(said) if re.search(mutant.red, line)]
             if code == 1 and reasons:
                 verdict = f"caught: {re.sub('.*' + RED + ': ', '', reasons[0]).strip()[:110]}"
             else:

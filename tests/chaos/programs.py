@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from infra.settings import ROOT
+from infra.waiting import until
 
 PAUSE_S = 1.0
 """Between the death of a program and its next start."""
@@ -102,6 +103,10 @@ class Program:
         except subprocess.TimeoutExpired:
             self.kill()
             return -signal.SIGKILL
+
+    def wait_up(self, timeout_s: float = 60.0) -> None:
+        """Return when the keeper has it running."""
+        until(f"{self.name} runs", lambda: self.is_up, timeout_s, seen=self.tail)
 
     def end(self) -> None:
         """SIGKILL, for good."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from infra.kafka import consumer_config
 from infra.settings import Settings
+from infra.waiting import until
 from schemas.registry import STREAM_STATE
 from schemas.tables import BRONZE
 
@@ -62,12 +63,11 @@ class Progress:
         """Return when both (of a world without workers: the sink) have advanced from now on. Raises TimeoutError."""
         asked = time.monotonic()
         waited = [("sink", self.sink), *([("stream", self.stream)] if self._has_stream else [])]
-        while any(watch.advanced <= asked for _, watch in waited):
-            if time.monotonic() - asked > timeout_s:
-                behind = ", ".join(name for name, watch in waited if watch.advanced <= asked)
-                msg = f"expected sink and stream to go on within {timeout_s:.0f} s, no advance of: {behind}"
-                raise TimeoutError(msg)
-            time.sleep(0.2)
+
+        def still() -> list[str]:
+            return [name for name, watch in waited if watch.advanced <= asked]
+
+        until("sink and stream go on", lambda: not still(), timeout_s, seen=lambda: f"no advance of {still()}")
 
     def close(self) -> None:
         self._stopping.set()
@@ -94,6 +94,9 @@ class Progress:
                 place = TopicPartition(STREAM_STATE.name, partition)
                 total += self._consumer.get_watermark_offsets(place, timeout=2)[1]
             except KafkaException:
+                # A client that has asked a broker which knew no topics yet goes on saying so; a new one does not.
+                self._consumer.close()
+                del self._consumer
                 return None
         return total
 

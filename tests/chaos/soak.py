@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, cycle
 from pathlib import Path
@@ -72,10 +72,10 @@ class Kind:
     name: str
     faults: Sequence[Fault]
     turns: int
+    rates: Mapping[str, float]
     brokers: int = 1
     workers: int = 3
     sinks: int = 2
-    rates: tuple[float, float] = (1500.0, 300.0)
     disks: Sequence[str] = ()
     ends_in_batch: bool = False
     deck: list[Fault] = field(default_factory=list)
@@ -89,7 +89,6 @@ class Kind:
     @contextlib.contextmanager
     def world(self, home: Path, seed: int) -> Iterator[World]:
         """A world of this kind, up."""
-        to_kafka, to_collector = self.rates
         with (
             small_disks([home / name for name in self.disks]),
             World(
@@ -98,7 +97,7 @@ class Kind:
                 brokers=self.brokers,
                 workers=self.workers,
                 sinks=self.sinks,
-                rates={"kafka": to_kafka, "collector": to_collector},
+                rates=self.rates,
             ) as world,
         ):
             yield world
@@ -106,10 +105,16 @@ class Kind:
 
 def kinds() -> list[Kind]:
     """In the order in which they take turns; their decks are full."""
-    one = Kind("one broker", ONE_BROKER, turns=6, ends_in_batch=True)
-    three = Kind("three brokers", THREE_BROKERS, turns=2, brokers=3, workers=1, sinks=1, rates=(800.0, 150.0))
+    one = Kind(
+        "one broker", ONE_BROKER, turns=6, rates={"kafka": 900.0, "collector": 200.0, "kafka-cmcd": 50.0},
+        ends_in_batch=True,
+    )  # fmt: skip
+    three = Kind(
+        "three brokers", THREE_BROKERS, turns=2, brokers=3, workers=1, sinks=1,
+        rates={"kafka": 800.0, "collector": 150.0},
+    )  # fmt: skip
     disks = Kind(
-        "small disks", SMALL_DISKS, turns=3, workers=1, sinks=1, rates=(300.0, 100.0),
+        "small disks", SMALL_DISKS, turns=3, workers=1, sinks=1, rates={"kafka": 300.0, "collector": 100.0},
         disks=("broker-1/kafka/data", "lake", "collector"),
     )  # fmt: skip
     return [one, three, one, disks]

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from infra.settings import Settings
+from infra.waiting import until
 from schemas.registry import PLAYBACK
 from schemas.tables import BRONZE, DEAD_LETTERS
 from schemas.topic import Topic
 from streams.bronze_tables import SOURCES
-from tests.chaos.faults import REACHED_S, fall_asleep, strike, wait_up
+from tests.chaos.faults import REACHED_S, fall_asleep, strike
 from tests.chaos.world import World
 
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos, pytest.mark.timeout(400)]
@@ -80,12 +81,9 @@ def test_a_worker_that_slept_and_wrote_old_state(small_world: Worlds) -> None:
         time.sleep(3)  # its successor has written newer state of all that it had
         exits = len(zombie.exits)
         zombie.thaw()
-        end = time.monotonic() + 60
-        while len(zombie.exits) == exits:
-            assert time.monotonic() < end, f"expected the zombie to end: {zombie.tail()}"
-            time.sleep(0.2)
+        until("the zombie ends", lambda: len(zombie.exits) > exits, 60, seen=zombie.tail)
         world.programs["worker-1"].kill()  # all that is known now is what the topic holds
-        wait_up(world.programs["worker-1"])
+        world.programs["worker-1"].wait_up()
         world.progress.wait(90)
         assert_good(world)
 
@@ -98,9 +96,6 @@ def test_a_worker_whose_transport_lost_a_batch(small_world: Worlds, tmp_path: Pa
         worker.argv = lambda: [sys.executable, "-m", "tests.chaos.lossy_worker", str(mark), "--worker", "0"]
         mark.touch()
         worker.start()
-        end = time.monotonic() + REACHED_S
-        while mark.exists():
-            assert time.monotonic() < end, f"no batch was lost: {worker.tail()}"
-            time.sleep(0.2)
+        until("a batch is lost", lambda: not mark.exists(), REACHED_S, seen=worker.tail)
         world.progress.wait(90)
         assert_good(world)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from infra.delta_scan import query, quoted, scan
 from infra.settings import Settings
 from infra.topics import offsets
+from infra.waiting import until
 from schemas.registry import EVENT_TOPICS
 from schemas.tables import BRONZE, DEAD_LETTERS, SILVER_EVENTS
 from streams.reconcile import Report, reconcile
@@ -131,13 +131,16 @@ def _views(settings: Settings, ledgers: Sequence[Path], has_batch: bool) -> str:
 
 def _wait_sunk(settings: Settings, wait_s: float) -> None:
     ends = {place: end for place, (_, end) in offsets(settings, EVENT_TOPICS).items()}
-    until = time.monotonic() + wait_s
-    while (at := positions(settings)) != ends:
-        if time.monotonic() > until:
-            behind = {f"{topic}/{p}": f"{at.get((topic, p))} of {end}" for (topic, p), end in ends.items()}
-            msg = f"expected the sink to reach the end of every partition within {wait_s:.0f} s, it is at {behind}"
-            raise TimeoutError(msg)
-        time.sleep(0.5)
+
+    def behind() -> dict[str, str]:
+        at = positions(settings)
+        return {
+            f"{topic}/{p}": f"{at.get((topic, p))} of {end}"
+            for (topic, p), end in ends.items()
+            if at.get((topic, p)) != end
+        }
+
+    until("the sink reaches the end of every partition", lambda: not behind(), wait_s, every_s=0.5, seen=behind)
 
 
 def _broken(report: Report, asked: Collection[str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from infra import topics as kafka_topics
+from infra.errors import ProcessError
 from infra.settings import Settings
+from infra.waiting import until
 from schemas.registry import TOPICS
 from tests.chaos.brokers import Node, prepared, wait_whole
 from tests.chaos.programs import Keeper, Program
@@ -34,7 +35,8 @@ class World:
     """Everything that a fault may hit. As a context manager it starts everything and ends every process by its id.
 
     `bootstrap`: a Kafka that is there already, and is not to be broken; without it, `brokers` nodes of our own, each
-    behind a proxy.
+    behind a proxy. `rates`: how many records a second each load sends (`tests/chaos/load.py`); where there are players'
+    reports there is a worker for them.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class World:
             self._add(node.program)
         for number in range(workers):
             self._python(f"worker-{number}", "streams.app", "--worker", str(number))
+        if "kafka-cmcd" in self._rates:
+            self._python("worker-cmcd", "streams.app", "--source", "cmcd")
         for number, port in enumerate(free_ports(sinks)):
             self._python(f"sink-{number}", "streams.bronze", own=replace(self.settings, sink_metrics_port=port))
         if collector:
@@ -106,7 +110,7 @@ class World:
         return [program for name, program in self.programs.items() if name.startswith(prefix)]
 
     def start_load(self) -> None:
-        """A load into Kafka and one by the collector, each with a new ledger; returns when both are at work."""
+        """The loads, each with a new ledger; returns when all are at work."""
         self._loads += 1
         new: list[tuple[Program, Path]] = []
         for to, rate in self._rates.items():
@@ -121,15 +125,10 @@ class World:
             program.start()
             program.wanted = False
             new.append((program, folder))
-        end = time.monotonic() + RECOVERY_S
-        while idle := [program for program, folder in new if not any(folder.glob("*.parquet"))]:
-            if time.monotonic() > end or not idle[0].is_up:
-                msg = f"expected {idle[0].name} to note its first outcomes within {RECOVERY_S:.0f} s: {idle[0].tail()}"
-                raise TimeoutError(msg)
-            time.sleep(0.2)
+        until("every load notes its first outcomes", lambda: all(_noted(*one) for one in new), RECOVERY_S)
 
     def stop_load(self) -> None:
-        """Both settle and end. Raises TimeoutError when one does not: what it has sent would not be known."""
+        """They settle and end. Raises TimeoutError when one does not: what it has sent would not be known."""
         loads = self.named("load-")
         for program in loads:
             program.signal(signal.SIGTERM)
@@ -148,12 +147,11 @@ class World:
 
     def wait_healthy(self) -> None:
         """Return when every program that is wanted is up and, of several brokers, every replica is in step."""
-        end = time.monotonic() + RECOVERY_S
-        while down := [name for name, one in self.programs.items() if one.wanted and not one.is_up]:
-            if time.monotonic() > end:
-                msg = f"expected all up within {RECOVERY_S:.0f} s, down are {down}: {self.programs[down[0]].tail()}"
-                raise TimeoutError(msg)
-            time.sleep(0.5)
+
+        def down() -> list[str]:
+            return [f"{name}: {one.tail()}" for name, one in self.programs.items() if one.wanted and not one.is_up]
+
+        until("every program is up", lambda: not down(), RECOVERY_S, every_s=0.5, seen=down)
         if self.nodes:
             kafka_topics.wait_ready(self.settings, RECOVERY_S)
         if len(self.nodes) > 1:
@@ -185,6 +183,13 @@ class World:
         self.programs[program.name] = program
         self.keeper.programs.append(program)
         return program
+
+
+def _noted(program: Program, folder: Path) -> bool:
+    if not program.is_up:
+        msg = f"expected {program.name} to run: {program.tail()}"
+        raise ProcessError(msg)
+    return any(folder.glob("*.parquet"))
 
 
 def _argv(module: str, *words: str) -> Callable[[], Sequence[str]]:
