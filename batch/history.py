@@ -91,9 +91,14 @@ def _brought(path: str, after: int, until: int) -> list[str] | None:
 
 
 def columns_of(path: str) -> set[str] | None:
-    """Names of a table's columns; None when there is no table."""
+    """Names of a table's columns, with `column.element.field` of arrays of structs; None when there is no table."""
     table = _open(path)
-    return None if table is None else {field.name for field in table.schema().fields}
+    if table is None:
+        return None
+    fields = table.schema().fields
+    elements = ((field.name, getattr(field.type, "element_type", None)) for field in fields)
+    nested = {f"{name}.element.{inner.name}" for name, kind in elements for inner in getattr(kind, "fields", ())}
+    return {field.name for field in fields} | nested
 
 
 def progress(path: str, at: int | None = None) -> Progress | None:

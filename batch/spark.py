@@ -10,6 +10,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -17,6 +18,7 @@ from batch.history import columns_of
 from infra.errors import ProcessError
 from infra.settings import ROOT, Settings
 from schemas.derive import arrow_schema, spark_ddl
+from schemas.quality import DIMENSIONS, PARTS
 from schemas.table import Column, Table
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SHIPPED = ("infra", "schemas", "batch")
 """Folders that a function needs when it runs in a Python worker, maybe on another machine."""
+MINUTE_FIELDS = ("minute", *DIMENSIONS, *PARTS)
+"""Of an element of `minutes`, in their order; the last one, `startup_bucket`, has been there from the beginning."""
 CONFLICTS = ("DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED", "io.delta.exceptions.Concurrent")
 CONFLICT_RETRIES = 5
 SESSION_CONFIG = {
@@ -83,11 +87,11 @@ def _ship(spark: SparkSession) -> None:
 def ensure_table(spark: SparkSession, path: str, table: Table) -> None:
     """Create the Delta table that the contract describes, or add the columns that it has gained since."""
     there = columns_of(path)
-    if there is not None and not (new := [column for column in table.columns if column.name not in there]):
-        return
     if there is not None:
+        new = [column for column in table.columns if column.name not in there]
         # Two at once: one fails, and is run again by whoever started it.
-        spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({spark_ddl(new)})")
+        for addition in ([spark_ddl(new)] if new else []) + _new_parts(table, there):
+            spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({addition})")
         return
     partition = f"PARTITIONED BY (`{table.partition_by}`)" if table.partition_by else ""
     comment = table.description.replace("'", "’")
@@ -98,6 +102,17 @@ def ensure_table(spark: SparkSession, path: str, table: Table) -> None:
         f"COMMENT '{comment}' TBLPROPERTIES ({properties})"
     )
     retry_conflicts(lambda: spark.sql(statement))
+
+
+def _new_parts(table: Table, there: set[str]) -> list[str]:
+    """The parts that the minutes of a session have gained, each at its place: structs are written by position."""
+    found = []
+    for column in table.columns:
+        if column.type == "minutes" and column.name in there:
+            for before, part in pairwise(MINUTE_FIELDS):
+                if f"{column.name}.element.{part}" not in there:
+                    found.append(f"{column.name}.element.{part} BIGINT AFTER {before}")
+    return found
 
 
 def as_contract(rows: DataFrame, columns: Iterable[Column]) -> DataFrame:

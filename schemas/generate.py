@@ -4,6 +4,8 @@
     schemas/generated/tables/<layer>.<table>.json   columns of a table, for readers
     docs/events.md                                  the same for people
     docs/dead-letters.md                            reason codes, for people
+    docs/metrics.md                                 metrics with formulas, sources and examples, for people
+    warehouse/metrics.sql                           their macros
 
 A change that breaks somebody who relies on the committed version is refused. If it must be, `--accept-breaking` writes
 it to `schemas/generated/accepted.txt`, where a reviewer sees it. `--check` writes nothing and says what is out of date.
@@ -24,6 +26,8 @@ from schemas import document
 from schemas.compatibility import breaking_changes
 from schemas.dead_letter_page import dead_letters
 from schemas.derive import json_schema
+from schemas.metrics.macros import metrics_sql
+from schemas.metrics.page import metrics
 from schemas.registry import EVENT_TOPICS
 from schemas.table import Table
 from schemas.tables import BRONZE, DEAD_LETTERS, SILVER
@@ -42,6 +46,8 @@ def artefacts() -> dict[Path, str]:
         **{GENERATED / "tables" / f"{table.full_name}.json": _json(_table(table)) for table in tables},
         Path("docs/events.md"): document.events(topics),
         Path("docs/dead-letters.md"): dead_letters(),
+        Path("docs/metrics.md"): metrics(),
+        Path("warehouse/metrics.sql"): metrics_sql(),
     }
 
 

@@ -1,7 +1,7 @@
 """The additive parts of every quality metric, and the minute rows that carry them.
 
 Only parts are stored: sums and counts that may be added over minutes, dimensions and Kafka partitions. Every ratio and
-quantile is made of them in `warehouse/metrics.sql`.
+quantile is made of them, by the definitions in `schemas/metrics`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ MINUTE_MS = 60_000
 
 PARTS: dict[str, str] = {
     "events": "events that happened in the minute",
-    "plays": "attempts: sessions in which the viewer asked for playback",
+    "plays": "attempts: sessions in which the viewer asked for playback, or must have",
+    "starts": "plays: sessions in which content began to play, told by a first frame or, failing that, by a sign of it",
     "first_frames": "attempts that reached the first frame",
     "start_failures": "attempts ended by a fatal technical error before the first frame",
     "playback_failures": "plays ended by a fatal technical error after the first frame",
@@ -24,12 +25,15 @@ PARTS: dict[str, str] = {
     "watched_ms": "playing_ms + stall_ms: time in which the viewer watched or waited for content, ms",
     "media_ms": "content played, ms of media (playing time × rate)",
     "bits_played": "bitrate × media time, bits",
+    "bitrate_media_ms": "media_ms that played at a known bitrate, ms of media",
     "startup_ms": "sum of startup times, ms",
     "active_sessions": "sessions with any watched time in the minute",
     "bitrate_switches": "changes of rendition while playing",
     "dropped_frames": "frames that the player dropped",
     "live_latency_sum_ms": "sum of the distances to the live edge that were reported, ms",
     "live_latency_samples": "how many such distances were reported",
+    "ad_starts": "ads that began, as the player tells it",
+    "ad_errors": "ads that failed; never a stall or a failure of the content",
 }
 """Part → what it counts. All are integers and none is negative."""
 
@@ -58,15 +62,22 @@ def sql_names() -> dict[str, str]:
     rollups             the rows of a minute: one struct a named rollup, for `inline()`
     part_names, rollup_names   for checks
     """
-    in_bucket = "CAST(size(filter(collect_list(m.startup_bucket), b -> b = bucket)) AS BIGINT)"
     return {
         "parts": "\n  ".join(f"sum(m.{part}) AS {part},  -- {doc}" for part, doc in PARTS.items()),
-        "startup_histogram": f"transform(sequence(0, {STARTUP_BUCKETS - 1}), bucket -> {in_bucket})"
-        " AS startup_histogram  -- startups by bucket: bucket i counts those in [2^(i/4), 2^((i+1)/4)) ms",
+        "startup_histogram": startup_histogram("m"),
         "rollups": "array(" + ", ".join(_rollup_struct(name, kept) for name, kept in ROLLUPS.items()) + ")",
         "part_names": ", ".join(PARTS),
         "rollup_names": ", ".join(ROLLUPS),
     }
+
+
+def startup_histogram(alias: str) -> str:
+    """The histogram over rows of `alias` that have a `startup_bucket`, as the last line of a SELECT in Spark."""
+    in_bucket = f"CAST(size(filter(collect_list({alias}.startup_bucket), b -> b = bucket)) AS BIGINT)"
+    return (
+        f"transform(sequence(0, {STARTUP_BUCKETS - 1}), bucket -> {in_bucket})"
+        " AS startup_histogram  -- startups by bucket: bucket i counts those in [2^(i/4), 2^((i+1)/4)) ms"
+    )
 
 
 def _rollup_struct(name: str, kept: tuple[str, ...]) -> str:

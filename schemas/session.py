@@ -22,13 +22,18 @@ from schemas.session_state import (
     ABSENT,
     AD,
     AD_STALLED,
+    ATTEMPTED,
     ENDED,
     ERROR,
     EXIT_BEFORE_START,
+    EXITED,
+    FAILED,
+    FAILED_TO_START,
     IDLE,
     OPEN,
     PAUSED,
     PLAYING,
+    REFUSED,
     SEEKING,
     STALLED,
     START_FAILURE,
@@ -62,9 +67,11 @@ _EVENTS, _PLAYS, _FIRST_FRAMES, _STALLS = _AT["events"], _AT["plays"], _AT["firs
 _START_FAILURES, _PLAYBACK_FAILURES = _AT["start_failures"], _AT["playback_failures"]
 _BUSINESS_FAILURES, _EXITS = _AT["business_failures"], _AT["exits_before_start"]
 _STALL_MS, _PLAYING_MS, _WATCHED_MS, _MEDIA_MS = _AT["stall_ms"], _AT["playing_ms"], _AT["watched_ms"], _AT["media_ms"]
-_BITS, _STARTUP_MS, _ACTIVE = _AT["bits_played"], _AT["startup_ms"], _AT["active_sessions"]
+_BITS, _BITRATE_MEDIA_MS = _AT["bits_played"], _AT["bitrate_media_ms"]
+_STARTS, _STARTUP_MS, _ACTIVE = _AT["starts"], _AT["startup_ms"], _AT["active_sessions"]
 _SWITCHES, _DROPPED = _AT["bitrate_switches"], _AT["dropped_frames"]
 _LATENCY_SUM, _LATENCY_SAMPLES = _AT["live_latency_sum_ms"], _AT["live_latency_samples"]
+_AD_STARTS, _AD_ERRORS = _AT["ad_starts"], _AT["ad_errors"]
 
 
 def pieces_of_an_event(timeout_ms: int) -> int:
@@ -165,6 +172,9 @@ def _watch(state: Any, elapsed_ms: int, pieces: Any) -> int:
             state.playing_ms += length
             state.media_ms += media
             state.bits_played += media * kbps
+            if state.bitrate_kbps != ABSENT:
+                piece[_BITRATE_MEDIA_MS] = media
+                state.bitrate_media_ms += media
         else:
             piece[_STALL_MS] = length
             state.stall_ms += length
@@ -185,7 +195,10 @@ def _count(state: Any, event: Any, own: Any) -> None:
         state.seq_max = max(state.seq_max, event.seq)
     if event.position_ms != ABSENT:
         if 0 <= event.position_ms <= MAX_POSITION_MS:
-            state.max_position_ms = max(state.max_position_ms, event.position_ms)
+            if event.kind != _SEEK:
+                state.max_position_ms = max(state.max_position_ms, event.position_ms)
+            if event.at_ms >= state.last_ms:
+                state.end_position_ms = event.position_ms
         else:
             state.absurd_value_count += 1
     if event.dropped_frames != ABSENT:
@@ -223,7 +236,7 @@ def _move(state: Any, event: Any, own: Any) -> None:
     """The walk through the phases."""
     kind = event.kind
     if kind == _HEARTBEAT:
-        _join(state)
+        _join(state, own)
     elif kind == _PLAY:
         _play(state, event, own)
     elif kind == _FIRST_FRAME:
@@ -231,7 +244,7 @@ def _move(state: Any, event: Any, own: Any) -> None:
     elif kind == _PAUSE:
         _pause(state)
     elif kind == _RESUME:
-        _resume(state)
+        _resume(state, own)
     elif kind == _SEEK:
         state.seek_count += 1
         state.just_sought = True
@@ -240,15 +253,17 @@ def _move(state: Any, event: Any, own: Any) -> None:
     elif kind == _STALL_START:
         _stall_start(state, own)
     elif kind == _STALL_END:
-        _stall_end(state)
+        _stall_end(state, own)
     elif kind == _AD_START:
         if state.phase not in (AD, AD_STALLED, ENDED):
             state.ad_count += 1
+            own[_AD_STARTS] = 1
             state.phase_before = PLAYING if state.is_started else STARTING
             state.phase = AD
     elif kind in (_AD_END, _AD_ERROR):
         if kind == _AD_ERROR:
             state.ad_error_count += 1
+            own[_AD_ERRORS] = 1
         if state.phase in (AD, AD_STALLED):
             state.phase = state.phase_before
     elif kind == _BACKGROUND:
@@ -261,32 +276,50 @@ def _move(state: Any, event: Any, own: Any) -> None:
         is_exit = not state.is_started and state.play_ms != ABSENT
         state.end = EXIT_BEFORE_START if is_exit else STOP
         if is_exit:
-            own[_EXITS] = 1
+            _once(state, own, _EXITS, EXITED)
         state.phase = ENDED
 
 
 @shared
-def _start(state: Any) -> None:
+def _once(state: Any, own: Any, part: int, mark: int) -> None:
+    """Count the session for a part that counts sessions, the first time."""
+    if state.counted & mark == 0:
+        state.counted = state.counted | mark
+        own[part] = 1
+
+
+@shared
+def _attempt(state: Any, own: Any) -> None:
+    """The viewer has asked for playback: a play says so, and all that can only follow one."""
+    if state.play_ms == ABSENT and not state.is_started:
+        _once(state, own, _PLAYS, ATTEMPTED)
+
+
+@shared
+def _start(state: Any, own: Any) -> None:
+    _attempt(state, own)
+    if not state.is_started:
+        own[_STARTS] = 1
     state.is_started = True
     state.phase = PLAYING
 
 
 @shared
-def _join(state: Any) -> None:
+def _join(state: Any, own: Any) -> None:
     """A session whose beginning is unknown is playing when a sign of playback comes."""
     if state.phase == IDLE:
-        _start(state)
+        _start(state, own)
 
 
 @shared
 def _play(state: Any, event: Any, own: Any) -> None:
+    _attempt(state, own)
     if state.play_ms == ABSENT:
         state.play_ms = event.at_ms
-        own[_PLAYS] = 1
     state.end = OPEN
     if state.is_derived_id:
         # Without session ids the vocabulary is play | pause | stop: no first frame will come, and play also resumes.
-        _start(state)
+        _start(state, own)
     elif state.phase in (IDLE, ENDED):
         state.phase = STARTING
     elif state.phase == PAUSED:
@@ -303,7 +336,7 @@ def _first_frame(state: Any, event: Any, own: Any) -> None:
             own[_STARTUP_MS] = state.startup_ms
             own[BUCKET] = startup_bucket(state.startup_ms)
     state.end = OPEN
-    _start(state)
+    _start(state, own)
 
 
 @shared
@@ -320,16 +353,16 @@ def _pause(state: Any) -> None:
 
 
 @shared
-def _resume(state: Any) -> None:
+def _resume(state: Any, own: Any) -> None:
     if state.phase == PAUSED:
         state.phase = state.phase_before
     else:
-        _join(state)
+        _join(state, own)
 
 
 @shared
 def _stall_start(state: Any, own: Any) -> None:
-    _join(state)
+    _join(state, own)
     if state.phase == AD:
         state.phase = AD_STALLED
     elif state.phase == PLAYING and state.just_sought:
@@ -341,8 +374,8 @@ def _stall_start(state: Any, own: Any) -> None:
 
 
 @shared
-def _stall_end(state: Any) -> None:
-    _join(state)
+def _stall_end(state: Any, own: Any) -> None:
+    _join(state, own)
     if state.phase in (STALLED, SEEKING):
         state.phase = PLAYING
     elif state.phase == AD_STALLED:
@@ -353,14 +386,15 @@ def _stall_end(state: Any) -> None:
 def _error(state: Any, event: Any, own: Any) -> None:
     if not event.fatal or state.phase == ENDED:
         return
+    _attempt(state, own)
     state.end = ERROR if state.is_started else START_FAILURE
     state.is_business_failure = event.is_business
     if event.is_business:
-        own[_BUSINESS_FAILURES] = 1
+        _once(state, own, _BUSINESS_FAILURES, REFUSED)
     elif state.is_started:
-        own[_PLAYBACK_FAILURES] = 1
+        _once(state, own, _PLAYBACK_FAILURES, FAILED)
     else:
-        own[_START_FAILURES] = 1
+        _once(state, own, _START_FAILURES, FAILED_TO_START)
     state.phase = ENDED
 
 

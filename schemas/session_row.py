@@ -9,7 +9,7 @@ from typing import Any
 from schemas.fact import from_ms
 from schemas.quality import DIMENSIONS, PARTS, MinuteParts
 from schemas.session import startup_bucket
-from schemas.session_state import ABSENT, ATTRIBUTES, SessionState
+from schemas.session_state import ABSENT, ATTEMPTED, ATTRIBUTES, SessionState
 from schemas.sessionize import end_reason
 from schemas.tables.sessions import SESSIONS
 
@@ -27,7 +27,8 @@ def session_row(state: SessionState, minutes: Iterable[MinuteParts], now_ms: int
         "ended_at": from_ms(state.last_ms),
         "end_reason": reason,
         "startup_bucket": None if state.startup_ms == ABSENT else startup_bucket(state.startup_ms),
-        "average_bitrate_kbps": round(state.bits_played / state.media_ms) if state.media_ms else None,
+        "average_bitrate_kbps": round(state.bits_played / state.bitrate_media_ms) if state.bitrate_media_ms else None,
+        "is_attempt": bool(state.counted & ATTEMPTED),
         "is_start_failure": reason == "start_failure" and not state.is_business_failure,
         "is_playback_failure": reason == "error" and not state.is_business_failure,
         "is_exit_before_start": state.play_ms != ABSENT

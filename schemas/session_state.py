@@ -26,6 +26,13 @@ ENDED: Final = 8
 ABSENT: Final = -(2**63)
 """An integer that is not known."""
 
+ATTEMPTED: Final = 1
+FAILED_TO_START: Final = 2
+FAILED: Final = 4
+REFUSED: Final = 8
+EXITED: Final = 16
+"""What a session counts once, however often it happens (`Numbers.counted`): viewers try again after an error."""
+
 OPEN: Final = 0
 STOP: Final = 1
 ERROR: Final = 2
@@ -141,6 +148,8 @@ class Numbers(msgspec.Struct):
     is_business_failure: bool = False
     is_background: bool = False
     just_sought: bool = False
+    counted: int = 0
+    """Sum of ATTEMPTED to EXITED: what the session has added to the parts that count sessions."""
     play_ms: int = ABSENT
     first_frame_ms: int = ABSENT
     startup_ms: int = ABSENT
@@ -151,6 +160,8 @@ class Numbers(msgspec.Struct):
     stall_ms: int = 0
     media_ms: int = 0
     bits_played: int = 0
+    bitrate_media_ms: int = 0
+    """Of `media_ms`, what played at a known bitrate: what `bits_played` may be divided by."""
     paused_ms: int = 0
     seeking_ms: int = 0
     starting_ms: int = 0
@@ -164,6 +175,9 @@ class Numbers(msgspec.Struct):
     pause_count: int = 0
     bitrate_switch_count: int = 0
     max_position_ms: int = ABSENT
+    """Furthest position that was played. The target of a seek is none until something is reported from there."""
+    end_position_ms: int = ABSENT
+    """Newest position, wherever it came from: where the viewer left."""
     dropped_frames: int = ABSENT
     live_latency_sum_ms: int = 0
     live_latency_samples: int = 0

@@ -14,7 +14,8 @@ A gold table is `batch/gold/<name>.sql`: a header of comments, then the SELECT t
 
 Without `-- partition:` the table is made anew whole: for what is small and tells a state, such as the catalogue.
 
-`$names` in it are filled in from `schemas.quality.sql_names`, so that no list of parts is typed twice.
+`$names` in it are filled in from `schemas.quality.sql_names` and `schemas.metrics.macros.sql_names`, so that no list of
+parts and no definition is typed twice.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from string import Template
 from typing import Literal
 
 from infra.errors import SettingsError
+from schemas.metrics import macros
 from schemas.quality import sql_names
 
 Type = Literal[
@@ -147,8 +149,8 @@ def read_sql_table(path: Path) -> Table:
 
 
 def _substituted(path: Path) -> str:
-    """The file with its `$names` (`schemas.quality.sql_names`) filled in."""
-    names = sql_names()
+    """The file with its `$names` filled in."""
+    names = {**sql_names(), **macros.sql_names()}
     try:
         return Template(path.read_text()).substitute(names)
     except (KeyError, ValueError) as error:

@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.delta_scan import quoted
+from schemas.derive import arrow_schema
+from schemas.metrics.macros import session_columns, view_part
+from schemas.metrics.parts import VIEW_PARTS
 from schemas.quality import DIMENSIONS, PARTS
+from schemas.tables.sessions import SESSIONS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -30,6 +34,15 @@ QUALITY_COLUMNS: dict[str, str] = {
     "startup_histogram": "BIGINT[]",
 }
 """Columns that gold.quality_minute and live.quality_minute share."""
+
+_DUCKDB = {
+    "string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "bool": "BOOLEAN", "date32[day]": "DATE",
+    "timestamp[us, tz=UTC]": "TIMESTAMP WITH TIME ZONE",
+}  # fmt: skip
+SESSION_COLUMNS: dict[str, str] = {
+    field.name: _DUCKDB[str(field.type)] for field in arrow_schema(SESSIONS.columns) if str(field.type) in _DUCKDB
+}
+"""Columns of silver.sessions that are published: all but the parts of its minutes."""
 
 NOW_COLUMNS: dict[str, str] = {
     "topic": "VARCHAR",
@@ -108,10 +121,37 @@ def create_live_tables(connection: DuckDBPyConnection, catalog: str = "live") ->
 
 def define_views(connection: DuckDBPyConnection) -> None:
     """The views of `metrics`, once both files are attached; sets the search path."""
-    columns = ", ".join(QUALITY_COLUMNS)
     connection.execute("USE metrics")
-    connection.execute(VIEWS.read_text().replace("{quality_columns}", columns))
+    text = VIEWS.read_text()
+    for name, value in _view_names(connection).items():
+        text = text.replace(f"{{{name}}}", value)
+    connection.execute(text)
     connection.execute("SET search_path = 'warehouse.silver,metrics.main'")
+
+
+def _view_names(connection: DuckDBPyConnection) -> dict[str, str]:
+    """What `{name}` stands for in views.sql."""
+    sessions = _columns(connection, "silver", "sessions")
+    return {
+        "quality_columns": ", ".join(QUALITY_COLUMNS),
+        "published_quality": _as_of_now(QUALITY_COLUMNS, _columns(connection, "gold", "quality_minute")),
+        "published_sessions": _as_of_now(SESSION_COLUMNS, sessions),
+        "sessions_from": "FROM warehouse.silver.sessions" if sessions else "WHERE false",
+        "session_metrics": session_columns(),
+        "view_parts": ", ".join(f"{view_part(part)} AS {part}" for part in VIEW_PARTS if part not in SESSION_COLUMNS),
+    }
+
+
+def _columns(connection: DuckDBPyConnection, schema: str, table: str) -> set[str]:
+    """Names of a published table's columns; none when it is not there."""
+    where = "database_name = 'warehouse' AND schema_name = ? AND table_name = ?"
+    found = connection.execute(f"SELECT column_name FROM duckdb_columns() WHERE {where}", [schema, table])
+    return {name for (name,) in found.fetchall()}
+
+
+def _as_of_now(columns: dict[str, str], there: set[str]) -> str:
+    """Today's columns over a file that may have been published before some of them were: those are null."""
+    return ", ".join(name if name in there else f"NULL::{kind} AS {name}" for name, kind in columns.items())
 
 
 def lock(connection: DuckDBPyConnection) -> None:

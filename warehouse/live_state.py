@@ -93,7 +93,7 @@ class LiveState:
             msg = f"expected rollup {', '.join(ROLLUPS)}, got {record['rollup']!r}"
             raise ValueError(msg)
         cells = np.empty(WIDTH, np.int64)
-        cells[: len(PARTS)] = [record[part] for part in PARTS]
+        cells[: len(PARTS)] = [record.get(part, 0) for part in PARTS]  # written before the part was there: 0
         cells[len(PARTS) :] = record["startup_histogram"]
         labels = tuple(record[name] for name in _LABELS)
         minute = self._minutes.get(minute_s)

@@ -1,5 +1,6 @@
 -- The views of the schema `metrics`. They join the published tables with the live ones at the cut-over minute, which
--- stands in one place: `metrics.cutover`. {quality_columns} are the columns that both sides share.
+-- stands in one place: `metrics.cutover`. `warehouse/attach.py` fills in what is in braces: {quality_columns} are the
+-- columns that both sides share, {published_quality} the same where a file was published before one of them was.
 
 -- Minutes before it are answered by the published tables, minutes from it on by the live ones.
 CREATE OR REPLACE VIEW cutover AS
@@ -7,7 +8,7 @@ SELECT coalesce(max(cutover_minute), '-infinity'::TIMESTAMPTZ) AS minute FROM wa
 
 -- Quality by minute over history and the present.
 CREATE OR REPLACE VIEW quality_minute AS
-SELECT {quality_columns} FROM warehouse.gold.quality_minute WHERE minute < (SELECT minute FROM metrics.main.cutover)
+SELECT {published_quality} FROM warehouse.gold.quality_minute WHERE minute < (SELECT minute FROM metrics.main.cutover)
 UNION ALL
 SELECT {quality_columns} FROM live.main.quality_minute WHERE minute >= (SELECT minute FROM metrics.main.cutover);
 
@@ -73,3 +74,8 @@ SELECT
 FROM windows
 WHERE viewers > 0
 ORDER BY surge DESC, content_id;
+
+-- Sessions with every metric that a session has, each at its default settings, and the parts that whole sessions add up
+-- by: avg(experience_score), good_stream_share(good_streams, judged_streams), stalled_share(stall_ms, watched_ms).
+CREATE OR REPLACE VIEW session_quality AS
+SELECT *, {view_parts} FROM (SELECT *, {session_metrics} FROM (SELECT {published_sessions} {sessions_from}));

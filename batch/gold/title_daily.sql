@@ -12,7 +12,7 @@ SELECT
   start_date AS play_date,  -- day the session started, UTC
   s.content_id,  -- title
   count_if(place = 0) AS sessions,  -- sessions, with or without playback
-  count_if(place = 0 AND max_position_ms >= 0.9 * duration_ms) AS completed_sessions,  -- got to the last tenth
+  count_if(place = 0 AND ($is_complete_play)) AS completed_sessions,  -- plays that got to the last tenth
   sum(if(place = 0, seek_count, 0)) AS seeks,  -- seeks
   sum(if(place = 0, ad_ms, 0)) AS ad_ms,  -- time in ads, ms
   $parts

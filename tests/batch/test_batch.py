@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,21 +13,27 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 import pytest
 from deltalake import DeltaTable
 
 from batch import run
-from batch.history import can_follow, progress, version
+from batch.history import can_follow, columns_of, progress, version
 from batch.publish import publish
+from batch.spark import ensure_table, spark_session
 from batch.stage import Days
 from infra.errors import CheckFailed, ProcessError, StageRefused
 from infra.settings import Settings
 from schemas import stage
+from schemas.derive import arrow_schema, spark_ddl
 from schemas.fact import from_ms, to_ms
+from schemas.metrics.macros import session_columns, view_part
+from schemas.metrics.parts import AD_PARTS, VIEW_PARTS
 from schemas.registry import CMCD
 from schemas.stage import Manifest, StagedLayer
 from schemas.tables import BRONZE, SILVER
+from schemas.tables.sessions import SESSIONS
 from streams.maintain import maintain_table
 from tests.batch.world import (
     START,
@@ -48,8 +55,8 @@ from tests.conftest import isolated_settings
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
-UI, CATALOG = TOPICS["user.ui.events"], TOPICS["catalog.titles"]
-GOLD = ("gold.quality_minute", "gold.quality_hourly", "gold.title_daily", "gold.audience_daily")
+UI, CATALOG, ADS = TOPICS["user.ui.events"], TOPICS["catalog.titles"], TOPICS["ads.events"]
+GOLD = ("gold.quality_minute", "gold.quality_hourly", "gold.title_daily", "gold.audience_daily", "gold.views_daily")
 SENT = playback(seed=7, viewers=24)
 REPORTED = cmcd(seed=7, players=8)
 
@@ -78,6 +85,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, spark_server: Settings) -> W
     write_bronze(lake, SENT)
     write_bronze(lake, impressions(10), UI)
     write_bronze(lake, every_kind(CATALOG), CATALOG)
+    write_bronze(lake, every_kind(ADS), ADS)
     write_bronze(lake, REPORTED, CMCD)
     pass_through(lake, "silver")
     manifest = run.stage(lake, "gold")
@@ -163,6 +171,56 @@ def test_gold_adds_up_to_the_sessions(whole: Whole) -> None:
     assert sum(rank > 0 for rank in merged) == len({row["user_id"] or row["session_id"] for row in sessions})
 
 
+def test_whole_sessions_are_under_their_first_and_their_last_day(whole: Whole) -> None:
+    """And every score, condition and part of them is in Spark what it is in DuckDB."""
+    sessions = DeltaTable(f"{whole.lake.lake_root}/silver/sessions").to_pyarrow_table()
+    parts = ", ".join(f"sum({view_part(part)})::BIGINT AS {part}" for part in VIEW_PARTS)
+    with duckdb.connect(config={"threads": 1}) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        con.register("sessions", sessions)
+        query = f"""
+            SELECT bucketed_by, CASE bucketed_by WHEN 'start' THEN start_date ELSE ended_at::DATE END AS play_date,
+                   country, device_type, cdn, app_version, is_live, {parts}
+            FROM (SELECT *, {session_columns()} FROM sessions), (VALUES ('start'), ('end')) AS buckets(bucketed_by)
+            WHERE bucketed_by = 'start' OR end_reason <> 'open' GROUP BY ALL
+        """
+        expected = con.execute(query).to_arrow_table().to_pylist()
+    found = read(whole.lake, "gold.views_daily")
+    histograms = [row.pop("startup_histogram") for row in found]
+    assert sorted(found, key=repr) == sorted(expected, key=repr)
+    days = {(row["bucketed_by"], row["play_date"]) for row in found}
+    assert len(days) == 4, "the sessions span a midnight"
+    assert sum(map(sum, histograms)) == sum(row["startup_score_count"] for row in found) > 0
+
+
+def test_a_table_from_before_gains_columns_and_parts_at_their_places(lake: Settings) -> None:
+    path = SESSIONS.path(lake.lake_root)
+    before = re.sub(r"`is_started` .*?, (?=`)|\b(starts|ad_errors): BIGINT, ", "", spark_ddl(SESSIONS.columns))
+    with spark_session(lake) as spark:
+        spark.sql(f"CREATE TABLE delta.`{path}` ({before}) USING delta")
+        assert columns_of(path) == known_columns() - {
+            "is_started",
+            *(f"minutes.element.{x}" for x in ("starts", "ad_errors")),
+        }
+        ensure_table(spark, path, SESSIONS)
+    assert columns_of(path) == known_columns()
+    (minutes,) = [field for field in DeltaTable(path).schema().fields if field.name == "minutes"]
+    found = [field.name for field in minutes.type.element_type.fields]  # type: ignore[union-attr]
+    assert found == [field.name for field in arrow_schema(SESSIONS.columns).field("minutes").type.value_type]
+
+
+def known_columns() -> set[str]:
+    """Of silver.sessions, by its contract."""
+    schema = arrow_schema(SESSIONS.columns)
+    return set(schema.names) | {f"minutes.element.{field.name}" for field in schema.field("minutes").type.value_type}
+
+
+def test_ads_are_counted_by_showing(whole: Whole) -> None:
+    rows = read(whole.lake, "gold.ads_daily")
+    untold = dict.fromkeys(("ad_midpoints", "ad_third_quartiles"), 0)
+    assert {part: sum(row[part] for row in rows) for part in AD_PARTS} == dict.fromkeys(AD_PARTS, 1) | untold
+
+
 @pytest.mark.parametrize("layer", ["silver", "gold"])
 def test_the_real_audit_finds_that_what_is_staged_keeps_its_own_checks(whole: Whole, layer: StagedLayer) -> None:
     from warehouse.quality.audit import audit_stage
@@ -180,7 +238,7 @@ def test_the_publish_record_names_versions_and_the_cutover_minute(whole: Whole) 
     assert max(one.received_ms for one in every_kind(CATALOG)) < max(one.received_ms for one in whole.sent)
     now = from_ms(max(one.received_ms for one in (*whole.sent, *REPORTED)))
     assert whole.record["cutover_minute"] == (now - timedelta(seconds=300)).replace(second=0, microsecond=0)
-    assert whole.record["versions"].keys() == {*GOLD, "gold.titles", "silver.sessions"}
+    assert whole.record["versions"].keys() == {*GOLD, "gold.ads_daily", "gold.titles", "silver.sessions"}
     written = msgspec.json.decode((whole.lake.warehouse / "publish.json").read_bytes())
     assert written["versions"] == whole.record["versions"]
 

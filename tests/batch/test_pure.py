@@ -154,16 +154,14 @@ def test_merged_files_are_no_news_and_a_cleaned_log_is_noticed(settings: Setting
 
 def test_every_gold_table_is_checked_and_described() -> None:
     tables = gold_tables()
-    assert {"quality_minute", "quality_hourly", "title_daily", "audience_daily"} <= tables.keys()
+    assert {"quality_minute", "quality_hourly", "title_daily", "audience_daily", "views_daily"} <= tables.keys()
     for table in tables.values():
         kinds = {check.kind for check in table.checks if check.severity == "fail"}
         assert {"unique", "not_null", "never"} <= kinds, table.name
         assert set(table.grain) <= {column.name for column in table.columns}, table.name
-        if table.name == "titles":
-            assert [source.full_name for source in sources_of(table)] == ["silver.title_events"]
-            continue
-        assert table.partition_by in {column.name for column in table.columns}, table.name
-        assert [source.full_name for source in sources_of(table)] == ["silver.sessions"]
+        source = {"titles": "silver.title_events", "ads_daily": "silver.ad_events"}.get(table.name, "silver.sessions")
+        assert [one.full_name for one in sources_of(table)] == [source]
+        assert table.name == "titles" or table.partition_by in {column.name for column in table.columns}, table.name
     minute = [column.name for column in tables["quality_minute"].columns]
     assert minute == ["play_date", "minute", "rollup", *DIMENSIONS, *PARTS, "startup_histogram"]
     assert f"sequence(0, {STARTUP_BUCKETS - 1})" in tables["quality_minute"].sql

@@ -156,3 +156,45 @@ def test_time_is_accounted_for_and_minutes_add_up(events: list[Fact]) -> None:
     assert sums["stalls"] == state.stall_count
     assert sums["startup_ms"] == max(0, state.startup_ms)
     assert sums["plays"] <= 1 and sums["first_frames"] <= 1
+
+
+def parts_of(*events: Fact) -> dict[str, int]:
+    """The parts of the one session that the events make, over all its minutes."""
+    ((_, minutes),) = list(sessionize(events, TIMEOUT_MS))
+    sums = dict.fromkeys(PARTS, 0)
+    for piece in minutes:
+        for part, amount in piece.parts.items():
+            sums[part] += amount
+    return sums
+
+
+def test_a_viewer_who_tries_again_is_one_attempt_and_one_failure() -> None:
+    sums = parts_of(
+        fact(0, "play"), fact(1, "error", fatal=True), fact(2, "play"), fact(3, "error", fatal=True), fact(4, "play"),
+        fact(5, "stop"), fact(6, "play"), fact(7, "stop"),
+    )  # fmt: skip
+    assert (sums["plays"], sums["start_failures"], sums["exits_before_start"]) == (1, 1, 1)
+
+
+def test_what_follows_a_play_that_was_lost_is_an_attempt() -> None:
+    joined = parts_of(fact(0, "heartbeat"), fact(10, "play"), fact(20, "stop"))
+    assert (joined["plays"], joined["starts"], joined["first_frames"]) == (1, 1, 0)
+    failed = parts_of(fact(0, "error", fatal=True), fact(1, "play"), fact(2, "stop"))
+    assert (failed["plays"], failed["start_failures"]) == (1, 1)
+    assert parts_of(fact(0, "pause"), fact(1, "stop"))["plays"] == 0
+
+
+def test_media_without_a_bitrate_does_not_pull_the_average_down() -> None:
+    state = only(
+        fact(0, "play"), fact(0, "first_frame"), fact(60, "quality_change", bitrate_kbps=3000), fact(90, "stop")
+    )
+    assert (state.bits_played, state.bitrate_media_ms, state.media_ms) == (90_000_000, 30_000, 90_000)
+    assert session_row(state, [], 0, TIMEOUT_MS)["average_bitrate_kbps"] == 3000
+
+
+def test_a_seek_alone_does_not_reach_its_target() -> None:
+    events = [fact(0, "play"), fact(1, "first_frame"), fact(10, "heartbeat", position_ms=9000)]
+    jumped = only(*events, fact(11, "seek", position_ms=90_000), fact(12, "stop"))
+    assert (jumped.max_position_ms, jumped.end_position_ms) == (9000, 90_000)
+    watched = only(*events, fact(11, "seek", position_ms=90_000), fact(21, "stop", position_ms=99_000))
+    assert (watched.max_position_ms, watched.end_position_ms) == (99_000, 99_000)

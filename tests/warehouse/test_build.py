@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 
 from infra.errors import LakeDamaged, SetupError
-from tests.warehouse.lake import NOON, QUALITY_SCHEMA, Lake, quality_row
-from warehouse import build, publication
+from tests.warehouse.lake import NOON, QUALITY_SCHEMA, SESSIONS_SCHEMA, Lake, quality_row, session_row
+from warehouse import attach, build, publication
 
 
 def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
@@ -74,6 +74,34 @@ def test_any_client_can_open_the_file_and_use_the_macros(published: Lake) -> Non
     link = published.settings.warehouse / publication.LINK
     sql = "SELECT startup_quantile_ms(startup_histogram, 0.5) FROM gold.quality_minute WHERE rollup = 'total'"
     assert 400 < float(str(rows(link, sql)[0][0])) < 600
+
+
+def test_a_file_from_before_a_part_was_there_can_still_be_asked(lake: Lake) -> None:
+    """After an update the file in force has the columns of the version before it, until the next publish."""
+    row = quality_row(NOON, plays=3, watched_ms=60_000)
+    del row["starts"]
+    names = [name for name in QUALITY_SCHEMA.names if name != "starts"]
+    version = lake.write("gold.quality_minute", [row], pa.schema([QUALITY_SCHEMA.field(name) for name in names]))
+    sessions = lake.write("silver.sessions", [session_row(1, NOON.date())], SESSIONS_SCHEMA)
+    lake.request("p1", {"gold.quality_minute": version, "silver.sessions": sessions}, NOON + timedelta(hours=1))
+    build.build(lake.settings)
+    connection = attach.connect(100_000_000)
+    attach.attach_published(connection, current_file(lake))
+    attach.attach_live(connection, None)
+    attach.define_views(connection)
+    asked = "SELECT attempt_count(plays), play_count(starts) FROM metrics.quality_minute"
+    assert connection.execute(asked).fetchall() == [(3, None)]
+    asked = "SELECT session_id, startup_score, experience_score, sessions, good_streams FROM session_quality"
+    assert connection.execute(asked).fetchall() == [("s1", 100, None, 1, 0)]
+
+
+def test_without_a_publish_the_views_are_there_and_empty() -> None:
+    connection = attach.connect(100_000_000)
+    attach.attach_published(connection, None)
+    attach.attach_live(connection, None)
+    attach.define_views(connection)
+    for view in ("quality_minute", "session_quality"):
+        assert connection.execute(f"SELECT count(*) FROM metrics.{view}").fetchone() == (0,)
 
 
 def test_building_the_same_publish_again_changes_nothing(published: Lake) -> None:

@@ -9,8 +9,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from schemas.quality import PARTS, STARTUP_BUCKETS
+from infra.settings import ROOT
+from schemas.metrics.page import TABLES
+from schemas.metrics.registry import FUNCTIONS, METRICS
+from schemas.quality import STARTUP_BUCKETS
 from schemas.session import startup_bucket
+from schemas.table import read_sql_table
+from schemas.tables import SILVER
+from warehouse import attach
 from warehouse.attach import MACROS
 from warehouse.catalog import macros
 
@@ -131,8 +137,26 @@ def test_a_viewer_of_two_days_counts_once(con: duckdb.DuckDBPyConnection) -> Non
 
 
 def test_every_macro_states_its_unit_and_takes_arguments() -> None:
-    for macro in macros():
+    found = {macro.name: macro for macro in macros()}
+    assert found.keys() == METRICS.keys() | {function.name for function in FUNCTIONS}
+    for macro in found.values():
         assert "Unit:" in macro.comment or macro.name == "viewer_registers_merge", macro.name
         assert macro.parameters != [""], macro.name
-    used = {parameter for macro in macros() for parameter in macro.parameters}
-    assert used - {"h", "q", "registers", "minutes", "viewer_registers", "startup_histogram"} <= set(PARTS)
+    assert found["is_complete_play"].parameters[-1] == "completed_share := 0.9"
+
+
+def test_the_page_names_only_tables_that_have_the_parts() -> None:
+    """`docs/metrics.md` says of which tables a metric may be asked."""
+    connection = attach.connect(100_000_000)
+    attach.attach_published(connection, None)
+    attach.attach_live(connection, None)
+    attach.define_views(connection)
+    for table, parts in TABLES.items():
+        layer, _, name = table.partition(".")
+        if layer == "gold":
+            there = {column.name for column in read_sql_table(ROOT / "batch" / "gold" / f"{name}.sql").columns}
+        elif layer == "silver":
+            there = {column.name for column in SILVER[name].columns}
+        else:
+            there = {row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()} | {"minutes"}
+        assert parts <= there, table
