@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from infra.demo import AirflowApi
 from infra.processes import PLAYLAKE
 from infra.settings import ROOT
-from tests.e2e.conftest import CHAIN, Platform
+from tests.e2e.conftest import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 LUMOS = ROOT.parent / "shared" / "data" / "lumos_abr_chunks.csv.gz"
@@ -59,7 +58,6 @@ def test_all_adds_up_after_every_process_was_killed(platform: Platform, tmp_path
 
 
 def run_with_kills(platform: Platform, folder: Path, events: int, rate: int) -> None:
-    platform.wait_idle()  # or a task that was killed is tried again, and is done before we look
     summary = folder / "summary.json"
     options = {"--viewers": events // 40, "--minutes": 60, "--events": events, "--rate": rate}
     options |= {"--broken": 0.01, "--duplicates": 0.01, "--summary": summary}
@@ -119,27 +117,6 @@ def test_one_answer_over_live_and_gold(platform: Platform) -> None:
 def test_quality_report_is_served(platform: Platform) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{platform.settings.server_port}/quality/") as page:
         assert "sessions" in page.read().decode()
-
-
-@pytest.mark.long
-def test_backfill_of_a_day_from_the_ui(platform: Platform) -> None:
-    """What the UI's backfill button sends: the day's runs succeed, and gold follows."""
-    api = AirflowApi(platform.settings)
-    began = time.time()
-    now = datetime.now(UTC)
-    day = now.strftime("%Y-%m-%d")
-    body = {"dag_id": "silver", "from_date": f"{day}T00:00:00Z", "to_date": f"{day}T00:59:00Z", "max_active_runs": 1}
-    backfill = api.call("POST", "backfills", body | {"reprocess_behavior": "completed"})
-    while api.call("GET", f"backfills/{backfill['id']}")["completed_at"] is None:
-        assert time.time() - began < 240
-        time.sleep(2)
-    runs = api.call("GET", "dags/silver/dagRuns?order_by=-run_after&limit=50")["dag_runs"]
-    states = {run["state"] for run in runs if run["run_type"] == "backfill"}
-    assert states == {"success"}, runs
-    while (state := api.last_state("publish", began)) != "success":
-        assert state != "failed" and time.time() - began < 400, {dag: api.last_state(dag, began) for dag in CHAIN}
-        time.sleep(2)
-    platform.playlake("reconcile", "--wait", "60")
 
 
 def test_a_second_up_says_so_and_down_leaves_nothing(platform: Platform) -> None:
