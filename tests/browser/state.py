@@ -167,14 +167,16 @@ class State:
         failures = rng.binomial(plays, 0.006)
         first = plays - failures - rng.binomial(plays - failures, 0.015)
         sums = {
-            "events": watched / 9_000, "plays": plays, "first_frames": first, "start_failures": failures,
-            "playback_failures": rng.binomial(plays, 0.004), "business_failures": rng.binomial(plays, 0.001),
+            "events": watched / 9_000, "plays": plays, "starts": first, "first_frames": first,
+            "start_failures": failures, "playback_failures": rng.binomial(plays, 0.004),
+            "business_failures": rng.binomial(plays, 0.001),
             "exits_before_start": plays - failures - first,
             "stalls": stall / 2_600, "stall_ms": stall, "playing_ms": watched - stall, "watched_ms": watched,
-            "media_ms": watched - stall, "bits_played": (watched - stall) * 5_400, "startup_ms": first * startup_ms,
+            "media_ms": watched - stall, "bits_played": (watched - stall) * 5_400,
+            "bitrate_media_ms": watched - stall, "startup_ms": first * startup_ms,
             "active_sessions": np.asarray(viewers) * 1.05, "bitrate_switches": watched / 40_000,
             "dropped_frames": watched / 30_000, "live_latency_sum_ms": watched / 2,
-            "live_latency_samples": watched / 9_000,
+            "live_latency_samples": watched / 9_000, "ad_starts": plays / 4, "ad_errors": plays / 90,
         }  # fmt: skip
         assert list(sums) == list(PARTS)
         return pa.table(

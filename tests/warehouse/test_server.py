@@ -124,7 +124,7 @@ def test_catalog(server: Running) -> None:
     assert "grain" in tables["gold.quality_minute"]["comment"]
     macro = next(macro for macro in catalog["macros"] if macro["name"] == "stalled_share")
     assert macro["parameters"] == ["stall_ms", "watched_ms"]
-    assert "Unit: 0..1" in macro["comment"]
+    assert "Unit: share, 0..1" in macro["comment"]
 
 
 def test_health_metrics_and_pages(server: Running) -> None:
