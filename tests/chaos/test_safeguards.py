@@ -75,7 +75,7 @@ def test_a_worker_killed_between_state_and_position(small_world: Worlds) -> None
 def test_a_worker_that_slept_and_wrote_old_state(small_world: Worlds) -> None:
     with small_world(workers=2) as world:
         zombie, successor = world.programs["worker-0"], world.programs["worker-1"]
-        fall_asleep(zombie, "state: before buckets=stop@4, state: before position=kill@4")
+        fall_asleep(zombie, "state: before minutes=stop@4, state: before position=kill@4")
         time.sleep(8)
         world.progress.wait(60)
         time.sleep(3)  # its successor has written newer state of all that it had
