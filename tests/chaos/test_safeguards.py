@@ -74,16 +74,17 @@ def test_a_worker_killed_between_state_and_position(small_world: Worlds) -> None
 
 def test_a_worker_that_slept_and_wrote_old_state(small_world: Worlds) -> None:
     with small_world(workers=2) as world:
-        zombie = world.programs["worker-0"]
-        fall_asleep(zombie, "state: before buckets=stop@4, state: before position=kill@4")
+        zombie, successor = world.programs["worker-0"], world.programs["worker-1"]
+        fall_asleep(zombie, "state: before minutes=stop@4, state: before position=kill@4")
         time.sleep(8)
         world.progress.wait(60)
         time.sleep(3)  # its successor has written newer state of all that it had
+        successor.freeze()  # or it would soon write over what the zombie writes
         exits = len(zombie.exits)
         zombie.thaw()
         until("the zombie ends", lambda: len(zombie.exits) > exits, 60, seen=zombie.tail)
-        world.programs["worker-1"].kill()  # all that is known now is what the topic holds
-        world.programs["worker-1"].wait_up()
+        successor.kill()  # all that is known now is what the topic holds
+        successor.wait_up()
         world.progress.wait(90)
         assert_good(world)
 

@@ -57,7 +57,7 @@ def test_all_adds_up_after_every_process_was_killed(platform: Platform, tmp_path
     run_with_kills(platform, tmp_path, events=30_000, rate=1_000)
 
 
-def run_with_kills(platform: Platform, folder: Path, events: int, rate: int) -> None:
+def run_with_kills(platform: Platform, folder: Path, events: int, rate: int, chain_s: float = 300) -> None:
     summary = folder / "summary.json"
     options = {"--viewers": events // 40, "--minutes": 60, "--events": events, "--rate": rate}
     options |= {"--broken": 0.01, "--duplicates": 0.01, "--summary": summary}
@@ -75,7 +75,7 @@ def run_with_kills(platform: Platform, folder: Path, events: int, rate: int) -> 
     if LUMOS.exists():
         platform.playlake("replay", "lumos", str(LUMOS))
     platform.playlake("reconcile", "--wait", "90", expect=(1,))  # silver has not run: it must say so
-    platform.run_chain()
+    platform.run_chain(chain_s)
     report = json.loads(platform.playlake("reconcile", "--wait", "90", "--json"))
     sent = json.loads(summary.read_text())["topics"]
     assert sum(topic["acknowledged"] for topic in sent.values()) == events
@@ -126,4 +126,4 @@ def test_a_second_up_says_so_and_down_leaves_nothing(platform: Platform) -> None
 @pytest.mark.chaos
 def test_two_hundred_thousand_events_and_every_process_killed(platform: Platform, tmp_path: Path) -> None:
     """The same at size; `make chaos`."""
-    run_with_kills(platform, tmp_path, events=200_000, rate=4_000)
+    run_with_kills(platform, tmp_path, events=200_000, rate=4_000, chain_s=600)
