@@ -271,7 +271,7 @@ def build(settings: Settings, source: Source) -> faust.App:
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         broker_session_timeout=6.0,
-        # A broker that has just started may not name the topics yet: the group then assigns nothing, until the next look.
+        # A broker that has just started may not name the topics yet: nothing is assigned then, until the next look.
         consumer_metadata_max_age_ms=5_000,
         broker_heartbeat_interval=2.0,
         broker_max_poll_interval=300.0,
