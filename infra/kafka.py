@@ -85,8 +85,14 @@ def producer_config(settings: Settings, extra: Mapping[str, Any] | None = None) 
 
 def consumer_config(settings: Settings, group: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """librdkafka consumer that starts at the beginning and commits only what it is told to."""
-    careful = {"group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
-    return client_config(settings, careful | dict(extra or {}))
+    config = {
+        "group.id": group,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        # When its queue is full, a client rests before it fetches on: by default for a second, in which we would idle.
+        "fetch.queue.backoff.ms": 10,
+    }
+    return client_config(settings, config | dict(extra or {}))
 
 
 def aiokafka_config(settings: Settings) -> dict[str, Any]:

@@ -9,9 +9,7 @@ def main() -> None:
     """Count the records of the topic."""
     asked = arguments()
     meter = Meter(asked.events)
-    # By default the client rests for a second whenever its queue is full, which would be the limit.
-    queue = {"queued.max.messages.kbytes": 65_536, "fetch.queue.backoff.ms": 10, "fetch.message.max.bytes": 4_194_304}
-    consumer = subscribed(asked, queue)
+    consumer = subscribed(asked, {"queued.max.messages.kbytes": 65_536, "fetch.message.max.bytes": 4_194_304})
     while meter.done < asked.events:
         messages = consumer.consume(10_000, 0.1)
         if messages:
