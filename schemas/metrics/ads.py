@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.metrics.metric import Example, Metric
+from schemas.metrics.metric import Example, Metric, ratio, total
 
 _BREAK = """0 request ad_request_id=r1 ad_count=2
 1 impression ad_request_id=r1 ad_id=x sequence=1
@@ -51,7 +51,7 @@ METRICS = (
         meaning="How often an ad was on screen: what is billed.",
         formula="Number of ads shown (request, ad, place in its pod) with an `impression`.",
         unit="impressions",
-        sql="CAST(sum(ad_impressions) AS BIGINT)",
+        sql=total("ad_impressions"),
         parts=("ad_impressions",),
         counted="Each ad shown once, on the day of the impression.",
         left_out="Impressions that are sent again, also under another event id; the ads of sessions that send no "
@@ -67,7 +67,7 @@ METRICS = (
         formula="Ads that reached it / impressions. Pass ad_first_quartiles, ad_midpoints, ad_third_quartiles or "
         "ad_completes in place of ad_midpoints.",
         unit="share, 0..1",
-        sql="CAST(sum(ad_midpoints) AS DOUBLE) / nullif(sum(ad_impressions), 0)",
+        sql=ratio("ad_midpoints", "ad_impressions"),
         parts=("ad_midpoints", "ad_impressions"),
         counted="Each ad shown once a quartile.",
         left_out="Quartiles that were not told are not guessed from later ones.",
@@ -81,7 +81,7 @@ METRICS = (
         meaning="The share of impressions that played to their end.",
         formula="Complete ads / impressions.",
         unit="share, 0..1",
-        sql="CAST(sum(ad_completes) AS DOUBLE) / nullif(sum(ad_impressions), 0)",
+        sql=ratio("ad_completes", "ad_impressions"),
         parts=("ad_completes", "ad_impressions"),
         counted="As above.",
         left_out="As above.",
@@ -95,7 +95,7 @@ METRICS = (
         meaning="The share of impressions that viewers skipped.",
         formula="Skipped ads / impressions.",
         unit="share, 0..1",
-        sql="CAST(sum(ad_skips) AS DOUBLE) / nullif(sum(ad_impressions), 0)",
+        sql=ratio("ad_skips", "ad_impressions"),
         parts=("ad_skips", "ad_impressions"),
         counted="As above.",
         left_out="As above.",
@@ -109,7 +109,7 @@ METRICS = (
         meaning="The share of impressions that viewers followed.",
         formula="Ads clicked / impressions.",
         unit="share, 0..1",
-        sql="CAST(sum(ad_clicks) AS DOUBLE) / nullif(sum(ad_impressions), 0)",
+        sql=ratio("ad_clicks", "ad_impressions"),
         parts=("ad_clicks", "ad_impressions"),
         counted="An ad that is clicked twice counts once.",
         left_out="As above.",
@@ -123,7 +123,7 @@ METRICS = (
         meaning="The share of calls of the ad server that brought an ad.",
         formula="Requests whose answer had at least one ad / requests.",
         unit="share, 0..1",
-        sql="CAST(sum(ad_requests_filled) AS DOUBLE) / nullif(sum(ad_requests), 0)",
+        sql=ratio("ad_requests_filled", "ad_requests"),
         parts=("ad_requests_filled", "ad_requests"),
         counted="Each request once.",
         left_out="Whether the ads were shown: compare with impressions.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.metrics.metric import Example, Function, Metric
+from schemas.metrics.metric import Example, Function, Metric, total
 
 FUNCTIONS = (
     Function(
@@ -49,7 +49,7 @@ METRICS = (
         formula="Σ over the stream's partitions (live.now) of the sessions that play or are stalled, and of which an "
         "event was received within the last minute.",
         unit="viewers (sessions)",
-        sql="CAST(sum(concurrent) AS BIGINT)",
+        sql=total("concurrent"),
         parts=("concurrent",),
         counted="Content that plays, and stalls in it; in the background too.",
         left_out="Who waits for the start or after a seek, is paused, in an ad, or has ended; who has gone silent.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.metrics.metric import Example, Metric
+from schemas.metrics.metric import Example, Metric, per_minute, ratio, total
 
 _SWITCHING = (
     "0 play\n1 first_frame bitrate_kbps=2000\n21 quality_change bitrate_kbps=5000\n"
@@ -17,7 +17,7 @@ METRICS = (
         meaning="The bitrate that viewers saw, weighted by how much of the content they saw at it.",
         formula="Σ (bitrate × media time) / Σ media time, over media whose bitrate is known. Bits per ms are kbit/s.",
         unit="kbit/s",
-        sql="CAST(sum(bits_played) AS DOUBLE) / nullif(sum(bitrate_media_ms), 0)",
+        sql=ratio("bits_played", "bitrate_media_ms"),
         parts=("bits_played", "bitrate_media_ms"),
         counted="The newest bitrate that an event told, until the next one tells another.",
         left_out="Media played before a bitrate was told, or by clients that tell none: it would pull the average "
@@ -44,7 +44,7 @@ METRICS = (
         meaning="How often the rendition changed while playing.",
         formula="Number of `quality_change` events that tell another bitrate than the one before.",
         unit="switches",
-        sql="CAST(sum(bitrate_switches) AS BIGINT)",
+        sql=total("bitrate_switches"),
         parts=("bitrate_switches",),
         counted="Up and down, by the player or by the viewer.",
         left_out="The first bitrate of a session; a change to the bitrate that plays already.",
@@ -58,7 +58,7 @@ METRICS = (
         meaning="How restless the picture is.",
         formula="Bitrate switches / minutes of playing time.",
         unit="switches a minute",
-        sql="sum(bitrate_switches) * CAST(60000 AS DOUBLE) / nullif(sum(playing_ms), 0)",
+        sql=per_minute("bitrate_switches", "playing_ms"),
         parts=("bitrate_switches", "playing_ms"),
         counted="As above.",
         left_out="As above.",
@@ -72,7 +72,7 @@ METRICS = (
         meaning="How many frames the device did not show in time.",
         formula="Increase of the player's running count `droppedFrames` within a session.",
         unit="frames",
-        sql="CAST(sum(dropped_frames) AS BIGINT)",
+        sql=total("dropped_frames"),
         parts=("dropped_frames",),
         counted="The rise over the highest count told before; a lower one told later changes nothing.",
         left_out="Negative counts. Sessions that tell none count as 0 here; in silver.sessions they are null.",
@@ -94,7 +94,7 @@ METRICS = (
         meaning="How much the device falls behind.",
         formula="Dropped frames / minutes of playing time.",
         unit="frames a minute",
-        sql="sum(dropped_frames) * CAST(60000 AS DOUBLE) / nullif(sum(playing_ms), 0)",
+        sql=per_minute("dropped_frames", "playing_ms"),
         parts=("dropped_frames", "playing_ms"),
         counted="As above.",
         left_out="As above.",
@@ -116,7 +116,7 @@ METRICS = (
         meaning="How far behind the live edge viewers are.",
         formula="Σ reported distances to the live edge / number of reports.",
         unit="ms",
-        sql="CAST(sum(live_latency_sum_ms) AS DOUBLE) / nullif(sum(live_latency_samples), 0)",
+        sql=ratio("live_latency_sum_ms", "live_latency_samples"),
         parts=("live_latency_sum_ms", "live_latency_samples"),
         counted="Every event with `liveLatencyMs`; with heartbeats at a fixed pace that weighs by watched time.",
         left_out="Negative distances; sessions that tell none.",

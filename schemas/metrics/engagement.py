@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.metrics.metric import Example, Metric
+from schemas.metrics.metric import Example, Metric, ratio
 
 _FILM = {
     "a": "0 play duration_ms=100000\n1 first_frame\n96 heartbeat position_ms=95000\n97 stop",
@@ -71,7 +71,7 @@ METRICS = (
         meaning="The share of plays that are valid.",
         formula="Valid plays / plays.",
         unit="share, 0..1",
-        sql="CAST(sum(valid_plays) AS DOUBLE) / nullif(sum(starts), 0)",
+        sql=ratio("valid_plays", "starts"),
         parts=("valid_plays", "starts"),
         counted="is_valid_play with its defaults.",
         left_out="Attempts that never played.",
@@ -84,7 +84,7 @@ METRICS = (
         meaning="The share of plays that got to the end.",
         formula="Complete plays / plays of titles whose length is known.",
         unit="share, 0..1",
-        sql="CAST(sum(complete_plays) AS DOUBLE) / nullif(sum(completable_plays), 0)",
+        sql=ratio("complete_plays", "completable_plays"),
         parts=("complete_plays", "completable_plays"),
         counted="is_complete_play with its defaults.",
         left_out="Attempts that never played; live streams.",

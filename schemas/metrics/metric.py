@@ -117,3 +117,18 @@ class Function:
     @property
     def signature(self) -> str:
         return f"{self.name}({', '.join(self.parameters)})"
+
+
+def total(part: str) -> str:
+    """SQL of a sum."""
+    return f"CAST(sum({part}) AS BIGINT)"
+
+
+def ratio(part: str, whole: str) -> str:
+    """SQL of one sum over another; null where that is 0."""
+    return f"CAST(sum({part}) AS DOUBLE) / nullif(sum({whole}), 0)"
+
+
+def per_minute(part: str, of_ms: str) -> str:
+    """SQL of a sum for each minute of a time."""
+    return f"sum({part}) * CAST(60000 AS DOUBLE) / nullif(sum({of_ms}), 0)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.metrics.metric import Example, Metric
+from schemas.metrics.metric import Example, Metric, ratio, total
 
 METRICS = (
     Metric(
@@ -14,7 +14,7 @@ METRICS = (
         "is the events of one user, device and title, cut where 30 minutes (setting SESSION_TIMEOUT_S) pass without "
         "any. It ends by `stop`, by a fatal error, or when the time-out has passed since its last event was received.",
         unit="sessions",
-        sql="CAST(sum(sessions) AS BIGINT)",
+        sql=total("sessions"),
         parts=("sessions",),
         counted="Every session, with or without playback; a session that is reopened by a later event stays one.",
         left_out="Repeated deliveries of an event (same event id): they change nothing but a tally.",
@@ -36,7 +36,7 @@ METRICS = (
         formula="Number of sessions with a `play` event or, where that was lost, with what can only follow one: "
         "content that plays, a fatal error. The part is called `plays`, after the event.",
         unit="attempts",
-        sql="CAST(sum(plays) AS BIGINT)",
+        sql=total("plays"),
         parts=("plays",),
         counted="The first `play` of a session, whatever became of it, autoplay too.",
         left_out="Further `play` events of the session: they resume it, or try again after an error.",
@@ -62,7 +62,7 @@ METRICS = (
         formula="Number of sessions in which content began to play: told by `first_frame` or, where the client does "
         "not tell it, by the first sign of playback (`heartbeat`, `resume`, a stall; without session ids `play`).",
         unit="plays",
-        sql="CAST(sum(starts) AS BIGINT)",
+        sql=total("starts"),
         parts=("starts",),
         counted="Each session once, in the minute in which it began to play.",
         left_out="Attempts that failed or were given up before; sessions that saw nothing but a pre-roll ad.",
@@ -88,7 +88,7 @@ METRICS = (
         meaning="How often a play just fell silent: a crash, a lost network, a tab that was closed without a word.",
         formula="Plays that ended by time-out / plays that ended.",
         unit="share, 0..1",
-        sql="CAST(sum(dropped_views) AS DOUBLE) / nullif(sum(ended_plays), 0)",
+        sql=ratio("dropped_views", "ended_plays"),
         parts=("dropped_views", "ended_plays"),
         counted="Plays without `stop` and without a fatal error, once the time-out has passed.",
         left_out="Sessions that are still open; attempts that never played (they are exits before start).",

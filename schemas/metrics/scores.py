@@ -6,7 +6,7 @@ that sums of scores add up exactly: tables keep `<score>_sum` and `<score>_count
 
 from __future__ import annotations
 
-from schemas.metrics.metric import Example, Metric
+from schemas.metrics.metric import Example, Metric, ratio
 
 _WAIT = "CAST(round(100 * power(2, -greatest({ms} - free_ms, 0) / half_ms)) AS BIGINT)"
 _WAIT_OPTIONS = {"free_ms": "500", "half_ms": "4000"}
@@ -157,7 +157,7 @@ METRICS = (
         meaning="The mean of a score over the sessions that have it.",
         formula="Σ score / number of scores. Pass `<score>_sum` and `<score>_count` of any of the five.",
         unit="points, 0..100",
-        sql="CAST(sum(experience_score_sum) AS DOUBLE) / nullif(sum(experience_score_count), 0)",
+        sql=ratio("experience_score_sum", "experience_score_count"),
         parts=("experience_score_sum", "experience_score_count"),
         counted="Each session alike, however long.",
         left_out="Sessions without the score.",
@@ -228,7 +228,7 @@ METRICS = (
         meaning="The share of sessions that met every threshold.",
         formula="Good streams / judged streams.",
         unit="share, 0..1",
-        sql="CAST(sum(good_streams) AS DOUBLE) / nullif(sum(judged_streams), 0)",
+        sql=ratio("good_streams", "judged_streams"),
         parts=("good_streams", "judged_streams"),
         counted="is_good_stream with its defaults. With others: avg(CAST(is_good_stream(...) AS INT)) over "
         "silver.sessions.",

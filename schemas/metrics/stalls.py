@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.metrics.metric import Example, Metric
+from schemas.metrics.metric import Example, Metric, per_minute, ratio, total
 from schemas.metrics.time import FAILED_AD, SEVENTY
 
 _SEEK = "0 play\n1 first_frame\n10 seek\n10.2 stall_start\n12 stall_end\n20 stop"
@@ -15,7 +15,7 @@ METRICS = (
         meaning="How often playback was interrupted.",
         formula="Number of `stall_start` events while content plays.",
         unit="stalls",
-        sql="CAST(sum(stalls) AS BIGINT)",
+        sql=total("stalls"),
         parts=("stalls",),
         counted="Interruptions by an empty buffer after the first frame.",
         left_out="Startup, waiting after a seek, stalls of ads, a second `stall_start` within a stall. A pause ends a "
@@ -39,7 +39,7 @@ METRICS = (
         meaning="How long playback was interrupted.",
         formula="Wall clock between `stall_start` and what ends the stall.",
         unit="ms",
-        sql="CAST(sum(stall_ms) AS BIGINT)",
+        sql=total("stall_ms"),
         parts=("stall_ms",),
         counted="The time of the stalls above.",
         left_out="The same. Time paused within a stall is a pause.",
@@ -56,7 +56,7 @@ METRICS = (
         meaning="The share of watched time that was spent in stalls.",
         formula="Stalled time / watched time.",
         unit="share, 0..1",
-        sql="CAST(sum(stall_ms) AS DOUBLE) / nullif(sum(watched_ms), 0)",
+        sql=ratio("stall_ms", "watched_ms"),
         parts=("stall_ms", "watched_ms"),
         counted="Of all sessions together: sums are divided, so long sessions weigh more.",
         left_out="As for both times.",
@@ -80,7 +80,7 @@ METRICS = (
         meaning="Stalled time for each unit of playing time.",
         formula="Stalled time / playing time. It is s / (1 − s) of the stalled share s.",
         unit="ratio, may exceed 1",
-        sql="CAST(sum(stall_ms) AS DOUBLE) / nullif(sum(playing_ms), 0)",
+        sql=ratio("stall_ms", "playing_ms"),
         parts=("stall_ms", "playing_ms"),
         counted="As above.",
         left_out="As above.",
@@ -96,7 +96,7 @@ METRICS = (
         meaning="How often playback is interrupted in a minute of watching.",
         formula="Stalls / minutes of watched time.",
         unit="stalls a minute",
-        sql="sum(stalls) * CAST(60000 AS DOUBLE) / nullif(sum(watched_ms), 0)",
+        sql=per_minute("stalls", "watched_ms"),
         parts=("stalls", "watched_ms"),
         counted="As above.",
         left_out="As above.",
@@ -111,7 +111,7 @@ METRICS = (
         meaning="How long an interruption lasts.",
         formula="Stalled time / stalls.",
         unit="ms",
-        sql="CAST(sum(stall_ms) AS DOUBLE) / nullif(sum(stalls), 0)",
+        sql=ratio("stall_ms", "stalls"),
         parts=("stall_ms", "stalls"),
         counted="A stall that runs over a minute's end counts where it began, its time in both minutes: ask this over "
         "many minutes, or of whole sessions.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.metrics.metric import Example, Metric
+from schemas.metrics.metric import Example, Metric, ratio
 
 _TWO_STARTUPS = {"a": "0 play\n2 first_frame\n9 stop", "b": "0 play\n1 ad_start\n16 ad_end\n19 first_frame\n30 stop"}
 _ATTEMPTS = {
@@ -85,7 +85,7 @@ METRICS = (
         meaning="How often playback breaks before the first frame.",
         formula="Attempts that a fatal technical error ended before the first frame / attempts.",
         unit="share, 0..1",
-        sql="CAST(sum(start_failures) AS DOUBLE) / nullif(sum(plays), 0)",
+        sql=ratio("start_failures", "plays"),
         parts=("start_failures", "plays"),
         counted="`error` with `fatal` before content played, unless its category is `business`; once a session. By "
         "minutes also when the viewer tried again in the session and got to play; of a whole session its end counts.",
@@ -101,7 +101,7 @@ METRICS = (
         meaning="How often viewers give up before the first frame.",
         formula="Attempts that ended by `stop` before the first frame / attempts.",
         unit="share, 0..1",
-        sql="CAST(sum(exits_before_start) AS DOUBLE) / nullif(sum(plays), 0)",
+        sql=ratio("exits_before_start", "plays"),
         parts=("exits_before_start", "plays"),
         counted="However short the wait was; `starting_ms` of silver.sessions says how long. In tables of whole "
         "sessions also those that fell silent until the time-out, which no minute can know.",
@@ -117,7 +117,7 @@ METRICS = (
         meaning="How often viewers are refused on purpose: no subscription, wrong country, too many devices.",
         formula="Attempts and plays that a fatal error of category `business` ended / attempts.",
         unit="share, 0..1",
-        sql="CAST(sum(business_failures) AS DOUBLE) / nullif(sum(plays), 0)",
+        sql=ratio("business_failures", "plays"),
         parts=("business_failures", "plays"),
         counted="Before and after the first frame.",
         left_out="Technical errors; an error without a category is technical.",
@@ -133,7 +133,7 @@ METRICS = (
         formula="Plays that a fatal technical error ended after the first frame / attempts. With start failures and "
         "exits it adds up to all attempts that went wrong. Pass `starts` in place of `plays` to divide by plays.",
         unit="share, 0..1",
-        sql="CAST(sum(playback_failures) AS DOUBLE) / nullif(sum(plays), 0)",
+        sql=ratio("playback_failures", "plays"),
         parts=("playback_failures", "plays"),
         counted="`error` with `fatal` after content began, unless its category is `business`.",
         left_out="Business refusals, errors that are not fatal, failed ads: content goes on after `ad_error`.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.metrics.metric import Example, Metric
+from schemas.metrics.metric import Example, Metric, total
 
 SEVENTY = "0 play\n1 first_frame\n31 stall_start\n41 stall_end\n51 pause\n81 resume\n101 stop"
 """60 s of video, 10 s of stall, 30 s of pause, after a startup of 1 s."""
@@ -17,7 +17,7 @@ METRICS = (
         meaning="How long viewers watched content or waited within it.",
         formula="Playing time + time in stalls.",
         unit="ms",
-        sql="CAST(sum(watched_ms) AS BIGINT)",
+        sql=total("watched_ms"),
         parts=("watched_ms",),
         counted="Wall clock from the first frame on, while content plays or is stalled, whatever the speed; in the "
         "background too (`background_ms` of silver.sessions says how much of it).",
@@ -36,7 +36,7 @@ METRICS = (
         meaning="How long content moved on screen.",
         formula="Wall clock between first frame and end in which content plays.",
         unit="ms",
-        sql="CAST(sum(playing_ms) AS BIGINT)",
+        sql=total("playing_ms"),
         parts=("playing_ms",),
         counted="Content, whatever the speed.",
         left_out="All that watched time leaves out, and stalls.",
@@ -55,7 +55,7 @@ METRICS = (
         meaning="How much content was played, in its own time.",
         formula="Playing time × playback rate, piece by piece between the changes of rate.",
         unit="ms of media",
-        sql="CAST(sum(media_ms) AS BIGINT)",
+        sql=total("media_ms"),
         parts=("media_ms",),
         counted="What is played twice counts twice.",
         left_out="Rates outside 0..16, which are kept in silver and counted as absurd.",
