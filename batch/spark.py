@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from batch.history import columns_of
 from infra.errors import ProcessError
 from infra.settings import ROOT, Settings
-from schemas.derive import arrow_schema, spark_ddl
-from schemas.quality import DIMENSIONS, PARTS
+from schemas.derive import MINUTE, SPARK, arrow_schema, spark_ddl
 from schemas.table import Column, Table
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SHIPPED = ("infra", "schemas", "batch")
 """Folders that a function needs when it runs in a Python worker, maybe on another machine."""
-MINUTE_FIELDS = ("minute", *DIMENSIONS, *PARTS)
-"""Of an element of `minutes`, in their order; the last one, `startup_bucket`, has been there from the beginning."""
 CONFLICTS = ("DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED", "io.delta.exceptions.Concurrent")
 CONFLICT_RETRIES = 5
 SESSION_CONFIG = {
@@ -109,9 +106,9 @@ def _new_parts(table: Table, there: set[str]) -> list[str]:
     found = []
     for column in table.columns:
         if column.type == "minutes" and column.name in there:
-            for before, part in pairwise(MINUTE_FIELDS):
+            for before, part in pairwise(MINUTE):
                 if f"{column.name}.element.{part}" not in there:
-                    found.append(f"{column.name}.element.{part} BIGINT AFTER {before}")
+                    found.append(f"{column.name}.element.{part} {SPARK[MINUTE[part]]} AFTER {before}")
     return found
 
 

@@ -58,40 +58,36 @@ def _description(hint: Any) -> str:
     return ""
 
 
+MINUTE: dict[str, Type] = {
+    "minute": "timestamp", **dict.fromkeys(DIMENSIONS, "string"), **dict.fromkeys(PARTS, "long"),
+    "startup_bucket": "int",
+}  # fmt: skip
+"""Fields of an element of a column of type `minutes`, in their order."""
+SPARK: dict[Type, str] = {
+    "string": "STRING", "long": "BIGINT", "int": "INT", "double": "DOUBLE", "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMP", "date": "DATE", "binary": "BINARY", "map": "MAP<STRING, STRING>",
+    "longs": "ARRAY<BIGINT>", "strings": "ARRAY<STRING>",
+}  # fmt: skip
+"""Type of a column → Spark's; that of `minutes` is made of these."""
+
+
 def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
     """Columns as an Arrow schema, their descriptions as field metadata."""
     import pyarrow as pa
 
-    stamp = pa.timestamp("us", tz="UTC")
-    minute = pa.struct(
-        [
-            ("minute", stamp),
-            *((name, pa.string()) for name in DIMENSIONS),
-            *((name, pa.int64()) for name in PARTS),
-            ("startup_bucket", pa.int32()),
-        ]
-    )
     arrow: dict[Type, pa.DataType] = {
         "string": pa.string(), "long": pa.int64(), "int": pa.int32(), "double": pa.float64(), "boolean": pa.bool_(),
-        "timestamp": stamp, "date": pa.date32(), "binary": pa.binary(), "map": pa.map_(pa.string(), pa.string()),
-        "longs": pa.list_(pa.int64()), "strings": pa.list_(pa.string()), "minutes": pa.list_(minute),
+        "timestamp": pa.timestamp("us", tz="UTC"), "date": pa.date32(), "binary": pa.binary(),
+        "map": pa.map_(pa.string(), pa.string()), "longs": pa.list_(pa.int64()), "strings": pa.list_(pa.string()),
     }  # fmt: skip
+    arrow["minutes"] = pa.list_(pa.struct([(name, arrow[kind]) for name, kind in MINUTE.items()]))
     return pa.schema([pa.field(c.name, arrow[c.type], c.nullable, metadata={"comment": c.doc}) for c in columns])
 
 
 def spark_ddl(columns: Iterable[Column]) -> str:
     """Columns as Spark DDL, e.g. `event_id STRING NOT NULL COMMENT '...', seq BIGINT COMMENT '...'`."""
-    minute = ", ".join(
-        ["minute: TIMESTAMP"]
-        + [f"{name}: STRING" for name in DIMENSIONS]
-        + [f"{name}: BIGINT" for name in PARTS]
-        + ["startup_bucket: INT"]
-    )
-    spark: dict[Type, str] = {
-        "string": "STRING", "long": "BIGINT", "int": "INT", "double": "DOUBLE", "boolean": "BOOLEAN",
-        "timestamp": "TIMESTAMP", "date": "DATE", "binary": "BINARY", "map": "MAP<STRING, STRING>",
-        "longs": "ARRAY<BIGINT>", "strings": "ARRAY<STRING>", "minutes": f"ARRAY<STRUCT<{minute}>>",
-    }  # fmt: skip
+    minute = ", ".join(f"{name}: {SPARK[kind]}" for name, kind in MINUTE.items())
+    spark = {**SPARK, "minutes": f"ARRAY<STRUCT<{minute}>>"}
     return ", ".join(
         f"`{c.name}` {spark[c.type]}{'' if c.nullable else ' NOT NULL'} COMMENT '{c.doc.replace(chr(39), chr(8217))}'"
         for c in columns
