@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.settings import Settings
 from infra.spark import connect
 
-_QUICK = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+QUICK = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
 """Without the optimising compiler. The JVM's code cache is then 48 MB, which Spark fills within a minute, and a full
 cache leaves it with an interpreter: a stage takes minutes instead of seconds."""
 _SMALL = [
@@ -22,4 +22,4 @@ def command(settings: Settings, *, few_rows: bool) -> list[str]:
 
 def environment(settings: Settings) -> dict[str, str]:
     """To be added to one's own."""
-    return {**connect.environment(settings), "JAVA_TOOL_OPTIONS": _QUICK}
+    return {**connect.environment(settings), "JAVA_TOOL_OPTIONS": QUICK}

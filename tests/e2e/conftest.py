@@ -19,10 +19,9 @@ from infra.demo import AirflowApi
 from infra.processes import PLAYLAKE
 from infra.settings import ROOT, Settings
 from tests.conftest import isolated_settings
+from tests.quick_spark import QUICK
 
 CHAIN = ("silver", "gold", "quality", "publish")
-QUICK_JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"}
-"""A JVM that lives for minutes pays for the optimising compiler and never gets it back; the other needs more room."""
 
 
 class Platform:
@@ -33,7 +32,12 @@ class Platform:
 
     def playlake(self, *arguments: str, expect: tuple[int, ...] = (0,), timeout_s: float = 300) -> str:
         """Run a command; its output. Fails when the exit code is not expected."""
-        env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **QUICK_JAVA, **self.settings.to_env()}
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ["HOME"],
+            "JAVA_TOOL_OPTIONS": QUICK,
+            **self.settings.to_env(),
+        }
         done = subprocess.run(
             [PLAYLAKE, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout_s
         )
