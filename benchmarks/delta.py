@@ -64,9 +64,16 @@ def run_sink(on: Stage, events: int) -> Run:
     process = psutil.Process(sink.pid)
     try:
         with httpx.Client(timeout=10) as client:
-            until("the sink's claim", lambda: _sum(client, page, "playlake_sink_claims_total") > 0, LIMIT_S)
+            until(
+                "the sink's claim", lambda: _sum(client, page, "playlake_sink_claims_total") > 0, LIMIT_S, every_s=0.02
+            )
             began, used = time.perf_counter(), sum(process.cpu_times()[:2])
-            until(f"{events} rows", lambda: _sum(client, page, "playlake_sink_rows_total") >= events, LIMIT_S)
+            until(
+                f"{events} rows",
+                lambda: _sum(client, page, "playlake_sink_rows_total") >= events,
+                LIMIT_S,
+                every_s=0.02,
+            )
             sink.check()
         seconds, used = time.perf_counter() - began, sum(process.cpu_times()[:2]) - used
         peak = peak_mb(sink.pid)
