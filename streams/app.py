@@ -18,7 +18,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar, cast
@@ -37,7 +37,7 @@ from infra.topics import partition_count, topic_id
 from schemas.registry import LIVE_QUALITY, MAX_RECORD_BYTES, STATE_LAG_MS
 from streams import metrics
 from streams.live import records
-from streams.live.partition import STEPS, LivePartition, Rules, Snapshot
+from streams.live.partition import STEPS, LivePartition, Rules
 from streams.sources import PLAYBACK_SOURCE, SOURCES, Source
 from streams.transport import Batch, BatchSchema, BatchTransport
 from streams.warm import warm_fold
@@ -50,6 +50,8 @@ NOW_S = 0.02
 SECOND = 1.0
 MOST_ROWS = 20_000
 """When a flush publishes more rows of minutes than that, they are not published between flushes too."""
+TURN_S = 0.005
+"""How long a flush keeps the fold waiting at a time."""
 REWRITE_S = STATE_LAG_MS / 1000 / 4
 """How old an unchanged bucket's record may become."""
 
@@ -121,6 +123,14 @@ class Worker:
         """In the thread that owns the partitions."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
+    async def _steps(self, steps: Iterator[T]) -> AsyncIterator[T]:
+        """What the iterator makes, for TURN_S at a time in that thread: what waits for it has its turn in between."""
+        is_over = False
+        while not is_over:
+            made, is_over = await self._run(_turn, steps)
+            for one in made:
+                yield one
+
     def start_of(self, number: int) -> int | None:
         """Where the transport begins to fetch a partition: after what its state has applied."""
         return self._thread.submit(self._load, number).result().next
@@ -155,6 +165,8 @@ class Worker:
 
     def _apply(self, batch: Batch) -> None:
         self._load(batch.partition).apply(batch.start, batch.end, batch.records)
+        # Whoever waits for its acknowledgement needs no more than where it ended.
+        batch.records = None
 
     async def flush(self, *, everything: bool = False) -> None:
         """Publish what changed, and make it durable (all of it, or as much as a flush may weigh); then acknowledge."""
@@ -168,10 +180,11 @@ class Worker:
                 metrics.FLUSH_SECONDS.observe(time.perf_counter() - began)
 
     async def _flush(self, partition: LivePartition, *, everything: bool) -> bool:
-        rows, snapshot = await self._run(_take, partition, everything)
-        self._rows_flushed += len(rows)
+        snapshot = None
+        async for made in self._steps(partition.snapshot(everything=everything)):
+            snapshot = made
         self._step("state: before live")
-        await self._live.write(LIVE_QUALITY.name, rows, 0)
+        self._rows_flushed += await self._publish_rows(partition)
         if snapshot is None:
             return False
         for name, step in zip(STEPS, snapshot.steps, strict=True):
@@ -211,7 +224,15 @@ class Worker:
         """Publish the minutes' rows that changed. Never beside a flush, which forgets frozen rows once they are out."""
         async with self._flushing:
             for partition in list(self._partitions.values()):
-                await self._live.write(LIVE_QUALITY.name, await self._run(partition.live_rows), 0)
+                await self._publish_rows(partition)
+
+    async def _publish_rows(self, partition: LivePartition) -> int:
+        """How many."""
+        count = 0
+        async for rows in self._steps(partition.live_rows()):
+            await self._live.write(LIVE_QUALITY.name, rows, 0)
+            count += len(rows)
+        return count
 
     async def publish_by_timer(self) -> None:
         """Say how things are: soon after they changed, and once a second anyway."""
@@ -247,10 +268,15 @@ def _concurrent(partitions: Iterable[LivePartition]) -> dict[int, int]:
     return {partition.number: partition.concurrent(_now_ms()) for partition in partitions}
 
 
-def _take(partition: LivePartition, everything: bool) -> tuple[list[tuple[bytes, bytes]], Snapshot | None]:
-    """The rows to publish, and the snapshot to write if anything changed: both as of the same record."""
-    rows = partition.live_rows()
-    return rows, partition.snapshot(everything=everything) if partition.is_dirty else None
+def _turn(steps: Iterator[T]) -> tuple[list[T], bool]:
+    """What they make in TURN_S, and whether that was all."""
+    made = []
+    until = time.perf_counter() + TURN_S
+    for one in steps:
+        made.append(one)
+        if time.perf_counter() >= until:
+            return made, False
+    return made, True
 
 
 def build(settings: Settings, source: Source) -> faust.App:

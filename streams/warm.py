@@ -54,7 +54,9 @@ def warm_fold() -> None:
     stored: dict[bytes, bytes] = {}
     live = LivePartition(0, stored, "warm", 1, RULES)
     live.apply(None, len(messages), PLAYBACK_SOURCE.prepare(messages))
-    stored |= {key: value for key, value in live.snapshot().records() if value is not None}
+    *_, snapshot = live.snapshot(everything=True)
+    assert snapshot
+    stored |= {key: value for key, value in snapshot.records() if value is not None}
     live.sessions.grow()
     live.minutes.grow()
     again = LivePartition(0, stored, "warm", 1, RULES)

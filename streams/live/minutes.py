@@ -7,6 +7,7 @@ absolute values, so that a replay overwrites and never adds.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -23,6 +24,8 @@ from streams.live.names import Names
 from streams.live.place import Place
 
 FIRST_ROWS = 1024
+PORTION = 500
+"""Rows that are made publishable at once: a few milliseconds."""
 _NAMES = tuple(ROLLUPS)
 _MASKS = np.array([[name in kept for name in DIMENSIONS] for kept in ROLLUPS.values()])
 _NO_STARTUPS = msgspec.Raw(msgspec.json.encode([0] * STARTUP_BUCKETS))
@@ -91,29 +94,36 @@ class Minutes:
         fill_index(table.slots, rows["hash"].copy(), np.arange(len(rows), dtype=np.int32))
         self.table = table
 
-    def publishable(self, names: Names, frozen_before: int, position: int) -> list[tuple[bytes, bytes]]:
-        """Key and value of every row that changed since the last call, or whose minute was frozen since.
+    def publishable(self, names: Names, now: Callable[[], tuple[int, int]]) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Key and value of every row that changed since the last call, or whose minute was frozen since, in portions.
 
-        `position` is the source offset that the values stand for: of two values a reader takes the one with the higher,
-        so that a zombie's late write changes nothing. `frozen_before`: the first minute (number) that is still open.
+        Events may be added between two portions, but no row may go. `now`: the first minute (number) that is still
+        open, and the source offset that the values stand for: of two values a reader takes the one with the higher, so
+        that a zombie's late write changes nothing.
         """
-        rows = self.rows()
-        places = np.flatnonzero(rows["is_unpublished"])
-        rows["is_unpublished"][places] = False
-        changed = rows[places]
-        texts = {code: names.text(code) for code in np.unique(changed["names"]).tolist()}
+        first = 0
+        while first < len(rows := self.rows()):
+            places = first + np.flatnonzero(rows["is_unpublished"][first:])[:PORTION]
+            if not len(places):
+                return
+            rows["is_unpublished"][places] = False
+            yield list(self._published(rows[places], names, *now()))
+            first = int(places[-1]) + 1
+
+    def _published(
+        self, rows: npt.NDArray[Any], names: Names, frozen_before: int, position: int
+    ) -> Iterator[tuple[bytes, bytes]]:
+        texts = {code: names.text(code) for code in np.unique(rows["names"]).tolist()}
         quoted = {code: quote(text or "", safe="") for code, text in texts.items()}
-        columns = (changed[name].tolist() for name in ("rollup", "minute", "names", "parts"))
+        columns = (rows[name].tolist() for name in ("rollup", "minute", "names", "parts"))
         topic, partition = self.place.topic, self.place.partition
-        out = []
-        for number, minute, codes, parts, startups in zip(*columns, _histograms(changed["startups"]), strict=True):
+        for number, minute, codes, parts, startups in zip(*columns, _histograms(rows["startups"]), strict=True):
             rollup, start_s = _NAMES[number], minute * MINUTE_MS // 1000
             dimensions = [texts[code] for code in codes]
             is_frozen = minute < frozen_before
             row = _LiveRow(rollup, topic, partition, start_s, *dimensions, *parts, startups, is_frozen, position)
             name = "/".join([quoted[code] for code in codes])
-            out.append((f"{rollup}/{topic}/{partition}/{start_s}/{name}".encode(), _encode(row)))
-        return out
+            yield f"{rollup}/{topic}/{partition}/{start_s}/{name}".encode(), _encode(row)
 
 
 # A struct, made and encoded in a tenth of the time that a dict takes: there are thousands of rows a second.

@@ -4,21 +4,23 @@ Knows neither Kafka nor Faust nor a clock: `apply` takes records in order, `snap
 `written` is told that it was. What a snapshot holds is written in this order, each step acknowledged before the next:
 
     minutes and totals    everything up to now; deletions of minutes that were frozen before the last position
-    buckets of sessions   the oldest changed ones, as many as BUDGET_BYTES allow
+    buckets of sessions   of those with changes the ones written longest ago: MOST_BUCKETS, BUDGET_BYTES
     position              before the oldest change that no written bucket holds
 
-So a minute or a total never holds less than a bucket does. After a crash in between, the records before the position
-are not needed; those behind it are applied again, and each record of state takes only what it does not hold yet.
+So a minute or a total never holds less than a bucket does. A snapshot is taken in steps between which records may be
+applied: the buckets first, the position last. After a crash in between, the records before the position are not needed;
+those behind it are applied again, and each record of state takes only what it does not hold yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from infra.errors import ProcessError
 from schemas.quality import MINUTE_MS, PARTS
@@ -34,9 +36,10 @@ from streams.sources import PLAYBACK_SOURCE, Source
 
 HEARD_WITHIN_MS = 60_000
 """Concurrent sessions are those in playing or stalled state that were heard from within this time."""
+MOST_BUCKETS = BUCKETS // 4
+"""So many buckets does one flush write: a round takes four."""
 BUDGET_BYTES = 1_500_000
-"""What one flush writes of buckets, about. With few sessions that is all of them; with many a round takes longer, and
-a crash replays more."""
+"""What one flush writes of buckets, about. With many sessions a round takes longer, and a crash replays more."""
 
 
 Records = list[tuple[bytes, bytes | None]]
@@ -49,7 +52,7 @@ class Rules:
     timeout_ms: int
     freeze_after_ms: int
     rewrite_after: int = 240
-    """Snapshots after which a bucket is written although it has not changed (`schemas.registry.STATE_LAG_MS`)."""
+    """Flushes after which a bucket is written although it has not changed (`schemas.registry.STATE_LAG_MS`)."""
 
 
 STEPS = ("minutes", "buckets", "position")
@@ -101,7 +104,7 @@ class LivePartition:
         self._minute_through = np.empty((0, 2), np.int64)
         self._stored_minutes: set[int] = set()
         self._written_at = np.zeros(BUCKETS, np.int64)
-        self._snapshots = 0
+        self._flushes = 0
         self._swept = 0
         self._pieces = np.zeros((pieces_of_an_event(rules.timeout_ms), PIECE_WIDTH), np.int64)
         self._empty = empty_session()
@@ -115,13 +118,6 @@ class LivePartition:
     def clock_ms(self) -> int:
         """The partition's received clock."""
         return int(self._scalars[fold.CLOCK])
-
-    @property
-    def is_dirty(self) -> bool:
-        """Whether there is anything that no record of state holds, or that has to be written again."""
-        if (self._buckets.dirty_since >= 0).any():
-            return True
-        return self.next is not None and bool((self._written_at < self._snapshots - self._rules.rewrite_after).any())
 
     def _load(self, stored: Mapping[bytes, bytes]) -> None:
         at = stored.get(records.position_key(self.number))
@@ -219,80 +215,82 @@ class LivePartition:
         value["events"] = value.pop("counted")
         return f"now/{self.source.topic.name}/{self.number}".encode(), msgspec.json.encode(value)
 
-    def live_rows(self) -> list[tuple[bytes, bytes]]:
-        """Key and value of the minutes' rows that changed since the last call."""
-        return self.minutes.publishable(self.names, int(self._scalars[fold.OPEN_MINUTE]), self.next or 0)
+    def live_rows(self) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Key and value of the minutes' rows that changed since the last call, in portions made one by one."""
+        return self.minutes.publishable(self.names, lambda: (int(self._scalars[fold.OPEN_MINUTE]), self.next or 0))
 
-    def snapshot(self, *, everything: bool = False) -> Snapshot:
-        """What has changed since the last one, as it is now; later records belong to the next snapshot.
+    def snapshot(self, *, everything: bool = False) -> Iterator[Snapshot | None]:
+        """What has to be written, made in small steps: None after each, at the end the snapshot, if there is one.
 
+        Records may be applied between the steps. Live rows that are taken after the last one hold no less than it.
         `everything`: all buckets, whatever they weigh (before the partition is given away).
         """
-        self._snapshots += 1
+        self._flushes += 1
         self._sweep()
-        at = self.next or 0
-        numbers, buckets = self._changed_buckets(at, everything=everything)
-        offset, clock_ms = self._position_without(numbers)
+        due = self._buckets_due().tolist()
+        if not due:
+            return
+        buckets: Records = []
+        size = 0
+        for bucket in due:
+            if (size > BUDGET_BYTES or len(buckets) >= MOST_BUCKETS) and not everything:
+                break
+            buckets.append(self._pack_bucket(bucket))
+            size += len(buckets[-1][1] or b"")
+            yield None
+        minutes: Records = []
+        for minute in self._unsaved_minutes():
+            minutes.append(self._pack_minute(minute))
+            yield None
+        offset, clock_ms = self._position()
         totals = records.TotalsRecord(
             records.STATE_VERSION, self.fates(), dict(zip(PARTS, self.sums.tolist(), strict=True))
         )
+        through = max(self.next or 0, int(self._scalars[fold.TOTALS_THROUGH]))
         minutes_and_totals = [
-            *self._changed_minutes(at),
-            *self._finished_minutes(),
-            (records.totals_key(self.number), records.pack(totals, max(at, int(self._scalars[fold.TOTALS_THROUGH])))),
-        ]
+            *minutes, *self._finished_minutes(), (records.totals_key(self.number), records.pack(totals, through)),
+        ]  # fmt: skip
         position = records.Position(records.STATE_VERSION, self._topic_id, self._partitions, offset, clock_ms)
-        for number in numbers:
-            self._buckets.dirty_since[number] = -1
-            self._written_at[number] = self._snapshots
         at_position: Records = [(records.position_key(self.number), records.pack(position, offset))]
-        return Snapshot((minutes_and_totals, buckets, at_position), offset, clock_ms)
+        yield Snapshot((minutes_and_totals, buckets, at_position), offset, clock_ms)
 
-    def _changed_buckets(self, at: int, *, everything: bool) -> tuple[list[int], Records]:
-        """Numbers and records, the longest changed first."""
+    def _buckets_due(self) -> npt.NDArray[np.intp]:
+        """Those that changed, or have to be written again; what was written longest ago comes first."""
+        is_old = self._written_at < self._flushes - self._rules.rewrite_after
+        due = np.flatnonzero((self._buckets.dirty_since >= 0) | (is_old & (self.next is not None)))
+        return due[np.argsort(self._written_at[due], kind="stable")]
+
+    def _pack_bucket(self, bucket: int) -> tuple[bytes, bytes | None]:
+        rows = self.sessions.table.rows[self.sessions.of(bucket)]
+        record = records.BucketRecord(records.STATE_VERSION, records.to_array(rows, self.names), self._streams[bucket])
+        # In a replay the loaded record may be ahead of us.
+        through = max(self.next or 0, int(self._buckets.through[bucket]))
+        self._buckets.dirty_since[bucket] = -1
+        self._written_at[bucket] = self._flushes
+        return records.bucket_key(self.number, bucket), records.pack(record, through)
+
+    def _position(self) -> tuple[int, int]:
+        """Offset and clock before the oldest change that no packed bucket holds."""
         since = self._buckets.dirty_since
-        changed = np.flatnonzero(since >= 0)
-        quiet = np.flatnonzero((since < 0) & (self._written_at < self._snapshots - self._rules.rewrite_after))
-        numbers: list[int] = []
-        out: Records = []
-        size = 0
-        for bucket in [*changed[np.argsort(since[changed], kind="stable")].tolist(), *quiet.tolist()]:
-            if size > BUDGET_BYTES and not everything:
-                break
-            rows = self.sessions.table.rows[self.sessions.of(bucket)]
-            record = records.BucketRecord(
-                records.STATE_VERSION, records.to_array(rows, self.names), self._streams[bucket]
-            )
-            # In a replay the loaded record may be ahead of us.
-            through = max(at, int(self._buckets.through[bucket]))
-            packed = records.pack(record, through)
-            out.append((records.bucket_key(self.number, bucket), packed))
-            numbers.append(bucket)
-            size += len(packed)
-        return numbers, out
-
-    def _position_without(self, written: list[int]) -> tuple[int, int]:
-        """Offset and clock before the oldest change that is in no written bucket once these are written."""
-        since = self._buckets.dirty_since.copy()
-        since[written] = -1
         waiting = np.flatnonzero(since >= 0)
         if not len(waiting):
             return self.next or 0, self.clock_ms
         oldest = waiting[np.argmin(since[waiting])]
         return int(since[oldest]), int(self._buckets.dirty_clock[oldest])
 
-    def _changed_minutes(self, at: int) -> Records:
+    def _unsaved_minutes(self) -> list[int]:
         rows = self.minutes.rows()
-        out: Records = []
-        for minute in np.unique(rows["minute"][rows["is_unsaved"]]).tolist():
-            mine = rows[rows["minute"] == minute]
-            record = records.MinuteRecord(
-                records.STATE_VERSION, minute, records.to_array(mine, self.names), list(PARTS)
-            )
-            out.append((records.minute_key(self.number, minute), records.pack(record, at)))
-            self._stored_minutes.add(minute)
-        rows["is_unsaved"] = False
-        return out
+        return np.unique(rows["minute"][rows["is_unsaved"]]).tolist()  # type: ignore[no-any-return]
+
+    def _pack_minute(self, minute: int) -> tuple[bytes, bytes | None]:
+        rows = self.minutes.rows()
+        is_mine = rows["minute"] == minute
+        record = records.MinuteRecord(
+            records.STATE_VERSION, minute, records.to_array(rows[is_mine], self.names), list(PARTS)
+        )
+        rows["is_unsaved"][is_mine] = False
+        self._stored_minutes.add(minute)
+        return records.minute_key(self.number, minute), records.pack(record, self.next or 0)
 
     def _finished_minutes(self) -> Records:
         """Deletions of stored minutes that were frozen before the durable position: no replay needs them.

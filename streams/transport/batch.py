@@ -8,7 +8,7 @@ from typing import Any
 import faust
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
     """Consecutive records of one partition. The next batch of the partition starts where this one ends."""
 
@@ -18,7 +18,8 @@ class Batch:
     end: int
     """Offset from which it will look next: after the last record and the control records behind it."""
     records: Any
-    """What `prepare` made of the messages; by default the list of `confluent_kafka.Message`, all without errors."""
+    """What `prepare` made of the messages; by default the list of `confluent_kafka.Message`, all without errors.
+    Whoever is done with them may set None: a batch lives until it is acknowledged."""
     count: int
     """How many records these are; 0: only the position moves, past control records."""
     stamp_ms: int

@@ -126,8 +126,8 @@ MUTANTS = (
     Mutant(
         "stream: minutes and totals are written before the buckets",
         "streams/live/partition.py",
-        "        return Snapshot((minutes_and_totals, buckets, at_position), offset, clock_ms)\n",
-        "        return Snapshot((buckets, minutes_and_totals, at_position), offset, clock_ms)\n",
+        "        yield Snapshot((minutes_and_totals, buckets, at_position), offset, clock_ms)\n",
+        "        yield Snapshot((buckets, minutes_and_totals, at_position), offset, clock_ms)\n",
         ANY_CRASH,
     ),
     Mutant(

@@ -15,7 +15,19 @@ from schemas.cmcd.wire import read_report
 from schemas.events.cmcd import CmcdEvent
 from streams.live.partition import LivePartition
 from streams.sources import CMCD_SOURCE
-from tests.streams.live.world import RULES, START_MS, FakeRecord, after_crashes, feed, sessions, store, totals
+from tests.streams.live.world import (
+    RULES,
+    START_MS,
+    FakeRecord,
+    after_crashes,
+    feed,
+    rows,
+    sessions,
+    snapshot,
+    store,
+    taken,
+    totals,
+)
 
 
 def partition(stored: dict[bytes, bytes]) -> LivePartition:
@@ -52,7 +64,7 @@ def test_a_session_is_live_while_it_plays() -> None:
     assert live.names.text(state["names"][0]) == "t1"
     assert live.concurrent(START_MS + 8_000) == 1
     assert json.loads(live.now(START_MS, 1)[1])["topic"] == "player.cmcd.reports"
-    assert {key.split(b"/")[1] for key, _ in live.live_rows()} == {b"player.cmcd.reports"}
+    assert {key.split(b"/")[1] for key, _ in rows(live)} == {b"player.cmcd.reports"}
 
 
 def test_what_is_held_is_counted_as_held_and_released_by_the_clock_of_others() -> None:
@@ -62,7 +74,7 @@ def test_what_is_held_is_counted_as_held_and_released_by_the_clock_of_others() -
     counts = live.fates()
     assert (counts["applied"], counts["counted"], counts["held"], counts["duplicates"]) == (3, 1, 1, 1)
     stored: dict[bytes, bytes] = {}
-    store(stored, live.snapshot().records())
+    store(stored, taken(live).records())
     again = partition(stored)  # what is held is not forgotten, nor how long it has been
     later = START_MS + 5_005 + HOLD_MS
     feed(again, 3, 4, [FakeRecord(3, later, wire("other", 0, later, "ps", "s"), b"other")])
@@ -93,7 +105,7 @@ def test_a_silent_session_and_its_stream_are_swept() -> None:
     late = START_MS + RULES.timeout_ms + 60_000
     feed(live, 1, 2, [FakeRecord(1, late, wire("x", 0, late, "ps", "s"), b"x")])
     for _ in range(64):
-        live.snapshot()
+        snapshot(live)
     assert [name for streams in live._streams for name in streams] == ["x"]
     assert len(live.sessions) == 1
 

@@ -13,9 +13,21 @@ from hypothesis import strategies as st
 from infra.errors import PositionRefused, ProcessError
 from schemas.registry import PLAYBACK
 from streams.live import partition as partition_room
+from streams.live.events import BUCKETS
 from streams.live.records import NewestRecordStore, Position, check_source, pack, through_of, unpack
 from streams.sources import PLAYBACK_SOURCE
-from tests.streams.live.world import START_MS, FakeRecord, after_crashes, feed, partition, sessions, totals, wire
+from tests.streams.live.world import (
+    START_MS,
+    FakeRecord,
+    after_crashes,
+    feed,
+    partition,
+    rows,
+    sessions,
+    taken,
+    totals,
+    wire,
+)
 
 
 @st.composite
@@ -33,24 +45,24 @@ def topics(draw: st.DrawFn) -> list[FakeRecord]:
     return records
 
 
-@pytest.mark.parametrize("budget", [partition_room.BUDGET_BYTES, 0])
+@pytest.mark.parametrize("most", [BUCKETS, 1])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=topics(), data=st.data())
 def test_crash_and_replay_equal_no_crash(
-    budget: int, monkeypatch: pytest.MonkeyPatch, records: list[FakeRecord], data: st.DataObject
+    most: int, monkeypatch: pytest.MonkeyPatch, records: list[FakeRecord], data: st.DataObject
 ) -> None:
     """Run to the end at once; or crash at random moments, losing any suffix of what the last flush wrote.
 
-    With no budget a flush writes one bucket: all others then lag behind the minutes and the totals.
+    With one bucket a flush all others lag behind the minutes and the totals.
     """
-    monkeypatch.setattr(partition_room, "BUDGET_BYTES", budget)
+    monkeypatch.setattr(partition_room, "MOST_BUCKETS", most)
     whole = partition({})
     feed(whole, None, len(records), records)
     last, published = after_crashes(partition, records, data)
     # The words by which `make mutate` knows a verdict.
     assert totals(last) == totals(whole), "the verdict is red: totals"
     assert sessions(last) == sessions(whole), "the verdict is red: sessions"
-    expected = {key: json.loads(value) for key, value in whole.live_rows()}
+    expected = {key: json.loads(value) for key, value in rows(whole)}
     for key, row in expected.items():
         assert {n: v for n, v in published[key].items() if n != "position"} == {
             n: v for n, v in row.items() if n != "position"
@@ -106,9 +118,9 @@ def test_the_newer_of_two_stored_buckets_counts() -> None:
     """A zombie that wakes up may write an old bucket after its successor wrote a newer one."""
     live = partition({})
     feed(live, None, 1, [FakeRecord(0, START_MS, wire("play", START_MS))])
-    old = live.snapshot().steps[1]
+    old = taken(live).steps[1]
     feed(live, 1, 2, [FakeRecord(1, START_MS, wire("stop", START_MS))])
-    new = live.snapshot().steps[1]
+    new = taken(live).steps[1]
 
     @dataclass
     class Recovered:
@@ -129,7 +141,7 @@ def test_the_newer_of_two_stored_buckets_counts() -> None:
 def test_another_source_is_refused() -> None:
     live = partition({})
     feed(live, None, 1, [FakeRecord(0, START_MS, wire("play", START_MS))])
-    position = unpack(Position, live.snapshot().steps[2][0][1])
+    position = unpack(Position, taken(live).steps[2][0][1])
     check_source(position, PLAYBACK_SOURCE, "topic-1", 4)
     with pytest.raises(PositionRefused, match="was recreated"):
         check_source(position, PLAYBACK_SOURCE, "topic-2", 4)

@@ -17,7 +17,7 @@ from streams.live import records
 from streams.live.events import bucket_of, partition_of
 from streams.live.names import Names
 from streams.live.sessions import SESSION, Sessions, empty_session, find
-from tests.streams.live.world import START_MS, FakeRecord, feed, partition, sessions, store, totals, wire
+from tests.streams.live.world import START_MS, FakeRecord, feed, partition, sessions, store, taken, totals, wire
 
 
 def played() -> dict[bytes, bytes]:
@@ -27,7 +27,7 @@ def played() -> dict[bytes, bytes]:
     raws = [wire(kind, START_MS + n * 900, sessionId=name, country="DE") for n, (kind, name) in enumerate(told)]
     feed(live, None, len(raws), [FakeRecord(n, START_MS + n * 1000, raw) for n, raw in enumerate(raws)])
     stored: dict[bytes, bytes] = {}
-    store(stored, live.snapshot().records())
+    store(stored, taken(live).records())
     return stored
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from schemas.quality import PARTS
-from streams.live.partition import LivePartition, Rules
+from streams.live.partition import LivePartition, Rules, Snapshot
 
 RULES = Rules(timeout_ms=1_800_000, freeze_after_ms=120_000)
 START_MS = 1_768_509_000_000
@@ -69,12 +69,29 @@ def sessions(live: LivePartition) -> dict[tuple[int, int], tuple[Any, ...]]:
     }  # fmt: skip
 
 
+@dataclass
+class Arriving:
+    """Records up to a place that are applied while a flush is made, in random portions."""
+
+    live: LivePartition
+    records: list[FakeRecord]
+    until: int
+    data: st.DataObject
+
+    def __call__(self) -> None:
+        at = self.live.next or 0
+        if at < self.until:
+            to = self.data.draw(st.integers(at, self.until))
+            feed(self.live, self.live.next, to, self.records[at:to])
+
+
 def after_crashes(
     partition: Callable[[dict[bytes, bytes]], LivePartition], records: list[FakeRecord], data: st.DataObject
 ) -> tuple[LivePartition, dict[bytes, dict[str, Any]]]:
     """The partition and the rows published once all records went through processes that die at random moments.
 
-    Each dies in the middle of its second flush, losing any suffix of what that wrote.
+    Records come while a flush is made. Each dies in the middle of its second flush, losing any suffix of what that
+    wrote.
     """
     stored: dict[bytes, bytes] = {}
     published: dict[bytes, dict[str, Any]] = {}
@@ -83,11 +100,11 @@ def after_crashes(
         live = partition(stored)
         start = live.next or 0
         end = data.draw(st.integers(min(done + 1, len(records)), len(records)))
-        middle = data.draw(st.integers(start, end))
-        feed(live, live.next, middle, records[start:middle])
-        flush(live, stored, published, keep=None)
-        feed(live, live.next, end, records[middle:end])
-        flush(live, stored, published, keep=data.draw(st.integers(0, 70)))
+        places = sorted(data.draw(st.integers(start, end)) for _ in range(4))
+        feed(live, live.next, places[0], records[start : places[0]])
+        flush(live, stored, published, None, Arriving(live, records, places[1], data))
+        feed(live, live.next, places[2], records[live.next or 0 : places[2]])
+        flush(live, stored, published, data.draw(st.integers(0, 70)), Arriving(live, records, places[3], data))
         done = end
     last = partition(stored)
     feed(last, last.next, len(records), records[last.next or 0 :])
@@ -95,19 +112,48 @@ def after_crashes(
     return last, published
 
 
+def snapshot(live: LivePartition, between: Callable[[], None] = lambda: None) -> Snapshot | None:
+    """What a flush writes. `between` is called between the steps."""
+    last = None
+    for made in live.snapshot():
+        last = made
+        between()
+    return last
+
+
+def taken(live: LivePartition) -> Snapshot:
+    """A snapshot of a partition that has changed."""
+    made = snapshot(live)
+    assert made
+    return made
+
+
+def rows(live: LivePartition) -> list[tuple[bytes, bytes]]:
+    """All live rows that changed."""
+    return [row for portion in live.live_rows() for row in portion]
+
+
 def flush(
-    live: LivePartition, stored: dict[bytes, bytes], published: dict[bytes, dict[str, Any]], keep: int | None
+    live: LivePartition,
+    stored: dict[bytes, bytes],
+    published: dict[bytes, dict[str, Any]],
+    keep: int | None,
+    between: Callable[[], None] = lambda: None,
 ) -> None:
-    """Publish and write a snapshot as the worker does; with `keep`, the process dies after that many records."""
-    for key, value in live.live_rows():
-        row = json.loads(value)
-        if key not in published or row["position"] >= published[key]["position"]:
-            published[key] = row
-    snapshot = live.snapshot()
-    written = snapshot.records()
+    """Write a snapshot and publish as the worker does; with `keep`, the process dies after that many records."""
+    made = snapshot(live, between)
+    for portion in live.live_rows():
+        between()
+        for key, value in portion:
+            row = json.loads(value)
+            if key not in published or row["position"] >= published[key]["position"]:
+                published[key] = row
+    if made is None:
+        return
+    written = made.records()
     store(stored, written[:keep])
     if keep is None or keep >= len(written):
-        live.written(snapshot)
+        live.written(made)
 
 
 def store(stored: dict[bytes, bytes], written: list[tuple[bytes, bytes | None]]) -> None:
