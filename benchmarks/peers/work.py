@@ -142,6 +142,7 @@ def subscribed(asked: argparse.Namespace, more: Mapping[str, int] | None = None)
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             # By default the client rests for a second whenever its queue is full: that would be what is measured.
+            # The platform's consumers say so too (`infra/kafka.py`), which cannot be imported here.
             "fetch.queue.backoff.ms": 10,
             **(more or {}),
         }
