@@ -17,7 +17,8 @@ import psutil
 from deltalake import DeltaTable
 
 from benchmarks import recording
-from benchmarks.fold import PEERS, peak_mb, show
+from benchmarks.fold import PEERS, show
+from benchmarks.peers.memory import peak_mb
 from benchmarks.result import Run, Section, interleave, middle, table
 from benchmarks.stage import Stage, stage
 from infra.waiting import until

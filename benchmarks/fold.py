@@ -16,6 +16,7 @@ import httpx
 import psutil
 
 from benchmarks import recording
+from benchmarks.peers.memory import peak_mb
 from benchmarks.recording import Recording, Totals
 from benchmarks.result import Run, Section, interleave, middle, table
 from benchmarks.stage import Process, Stage, stage
@@ -216,12 +217,6 @@ def _applied(client: httpx.Client, page: str) -> float:
 
 def _cpu(processes: list[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
-
-
-def peak_mb(pid: int) -> float:
-    """The highest resident memory that a process had."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def _table(results: dict[str, list[Run]], peers: dict[str, Peer], events: int) -> str:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
+FETCH_ON = {"fetch.queue.backoff.ms": 10}
+"""For every consumer of librdkafka. One whose queue is full, as it always is under load, rests before it fetches on: by
+default for a second, in which it would idle."""
+
 
 def check_security(settings: Settings) -> None:
     """Raise SettingsError when the security settings contradict each other."""
@@ -89,8 +93,7 @@ def consumer_config(settings: Settings, group: str, extra: Mapping[str, Any] | N
         "group.id": group,
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
-        # When its queue is full, a client rests before it fetches on: by default for a second, in which we would idle.
-        "fetch.queue.backoff.ms": 10,
+        **FETCH_ON,
     }
     return client_config(settings, config | dict(extra or {}))
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from schemas.fact import from_ms
+from schemas.piece import startup_bucket
 from schemas.quality import DIMENSIONS, PARTS, MinuteParts
-from schemas.session import startup_bucket
 from schemas.session_state import ABSENT, ATTEMPTED, ATTRIBUTES, SessionState
 from schemas.sessionize import end_reason
 from schemas.tables.sessions import SESSIONS

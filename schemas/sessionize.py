@@ -8,8 +8,9 @@ from itertools import compress
 from operator import attrgetter
 from typing import Any
 
+from schemas.piece import BUCKET, FIRST_PART, MINUTE, PIECE_WIDTH, pieces_of_an_event
 from schemas.quality import DIMENSIONS, MINUTE_MS, PARTS, MinuteParts
-from schemas.session import BUCKET, FIRST_PART, MINUTE, PIECE_WIDTH, advance, begin, belongs, pieces_of_an_event
+from schemas.session import advance, begin, belongs
 from schemas.session_state import ATTRIBUTES, END_REASONS, ENDED, OPEN, Fact, Numbers, SessionState
 
 Pieces = list[list[int]]

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 import psutil
+from memory import peak_mb
 from work import Meter, arguments
 
 POLL_S = 0.1
@@ -133,8 +134,7 @@ def main() -> None:
         time.sleep(POLL_S)
         meter.reach(read())
     time.sleep(SETTLE_S)
-    peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{jvm.pid}/status").read_text())
-    meter.report(int(peak[1]) / 1024 if peak else None)
+    meter.report(peak_mb(jvm.pid))
     job.cancel().result()
 
 

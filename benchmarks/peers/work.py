@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
+from memory import peak_mb
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
@@ -125,15 +126,9 @@ class Meter:
             "events": self.events - self._mark,
             "seconds": self._end[0] - self._begin[0],
             "cpu_seconds": self._end[1] - self._begin[1],
-            "rss_mb": rss_mb or _peak_mb(),
+            "rss_mb": rss_mb or peak_mb(os.getpid()),
         }
         print("\n" + json.dumps(line), flush=True)
-
-
-def _peak_mb() -> float:
-    """Of this process. `getrusage` would say the harness's peak: it survives the start of a program."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def subscribed(asked: argparse.Namespace, more: Mapping[str, int] | None = None) -> Consumer:
@@ -147,6 +142,7 @@ def subscribed(asked: argparse.Namespace, more: Mapping[str, int] | None = None)
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             # By default the client rests for a second whenever its queue is full: that would be what is measured.
+            # The platform's consumers say so too (`infra/kafka.py`), which cannot be imported here.
             "fetch.queue.backoff.ms": 10,
             **(more or {}),
         }

@@ -1,8 +1,8 @@
 """From a player's reports to playback facts: one state machine for the stream and the batch.
 
 `Translation.step` takes the reports of one stream (session and target) in the order of their running numbers
-(`schemas/cmcd/order.py` sees to that) and gives the facts that `schemas.session.fold` takes. The player's state (`sta`)
-drives it; what players really send, and what is made of it:
+(`schemas/cmcd/order.py` sees to that) and gives the facts that `schemas.session.advance` takes. The player's state
+(`sta`) drives it; what players really send, and what is made of it:
 
 - The first report is the play: `s` follows within milliseconds. After a preload (`d`) it is the report that ends it.
 - Before the first `p` there is no stall (dash.js and Shaka buffer in `r`), nor after `k` until the next `p`.

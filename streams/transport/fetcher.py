@@ -11,6 +11,7 @@ from typing import Any
 import confluent_kafka as ck
 
 from infra.errors import PlaylakeError, ProcessError
+from infra.kafka import FETCH_ON
 from streams.transport import fetch_errors
 from streams.transport.backlog import Backlog, Cut, Limits
 from streams.transport.batch import Batch
@@ -31,8 +32,7 @@ CLOSE_S = 5.0
 TUNING = {
     # The broker answers when it has a byte, so this is only the longest that an idle fetch is held there.
     "fetch.wait.max.ms": 100,
-    # After a full queue the next fetch waits this long (1 s by default): the queue is full all the time under load.
-    "fetch.queue.backoff.ms": 10,
+    **FETCH_ON,
     # Fetch on until either is reached. The second is the bound in memory, overshot by `fetch.max.bytes` a broker.
     "queued.min.messages": 50_000,
     "queued.max.messages.kbytes": 65_536,

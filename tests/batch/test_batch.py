@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -19,7 +17,7 @@ import pytest
 from deltalake import DeltaTable
 
 from batch import run
-from batch.history import can_follow, columns_of, progress, version
+from batch.history import columns_of, version
 from batch.publish import publish
 from batch.spark import ensure_table, spark_session
 from batch.stage import Days
@@ -31,10 +29,9 @@ from schemas.fact import from_ms, to_ms
 from schemas.metrics.macros import session_columns, view_part
 from schemas.metrics.parts import AD_PARTS, VIEW_PARTS
 from schemas.registry import CMCD
-from schemas.stage import Manifest, StagedLayer
-from schemas.tables import BRONZE, SILVER
+from schemas.stage import StagedLayer
+from schemas.tables import SILVER
 from schemas.tables.sessions import SESSIONS
-from streams.maintain import maintain_table
 from tests.batch.world import (
     START,
     TOPICS,
@@ -46,6 +43,7 @@ from tests.batch.world import (
     expected_sessions,
     impressions,
     numbered,
+    pass_through,
     playback,
     read,
     wire,
@@ -59,15 +57,6 @@ UI, CATALOG, ADS = TOPICS["user.ui.events"], TOPICS["catalog.titles"], TOPICS["a
 GOLD = ("gold.quality_minute", "gold.quality_hourly", "gold.title_daily", "gold.audience_daily", "gold.views_daily")
 SENT = playback(seed=7, viewers=24)
 REPORTED = cmcd(seed=7, players=8)
-
-
-def pass_through(lake: Settings, layer: StagedLayer, days: Days | None = None) -> Manifest | None:
-    """Stage, audit, commit."""
-    manifest = run.stage(lake, layer, days)
-    if manifest is not None:
-        approve(lake, manifest)
-        run.commit(lake, layer)
-    return manifest
 
 
 @dataclass(frozen=True)
@@ -268,57 +257,6 @@ def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole, 
         assert read(lake, table) == read(whole.lake, table), table
 
 
-@pytest.mark.long
-def test_derived_sessions_that_a_late_event_merges_or_splits_leave_no_orphan(lake: Settings) -> None:
-    def viewing(*minutes: int) -> list[tuple[int, int, bytes]]:
-        received = to_ms(START + timedelta(hours=6))
-        events = [wire(START + timedelta(minutes=m), "play", userId="u", contentId="t") for m in minutes]
-        return [(received, 0, msgspec.json.encode(event)) for event in events]
-
-    sent = numbered(viewing(100, 150, 400, 10, 125))
-    write_bronze(lake, sent[:3])
-    pass_through(lake, "silver")
-    assert len(read(lake, "silver.sessions")) == 3
-    write_bronze(lake, sent[3:4])  # earlier than all: another session, on the day before
-    pass_through(lake, "silver")
-    assert len(read(lake, "silver.sessions")) == 4
-    write_bronze(lake, sent[4:])  # joins two
-    pass_through(lake, "silver")
-    assert read(lake, "silver.sessions") == expected_sessions(lake, sent)
-    assert sorted(row["event_count"] for row in read(lake, "silver.sessions")) == [1, 1, 3]
-
-
-@pytest.mark.long
-def test_silver_follows_bronze_over_merges_and_over_a_log_that_was_cleaned(lake: Settings) -> None:
-    table = BRONZE["user.playback.events"]
-    path = Path(table.path(lake.lake_root))
-    sent = playback(seed=4, viewers=6)
-    cuts = [0, len(sent) // 4, len(sent) // 2, len(sent)]
-    parts = [sent[begin:end] for begin, end in pairwise(cuts)]
-    write_bronze(lake, parts[0])
-    assert pass_through(lake, "silver")
-    # Merged before silver has seen it; what was merged must come once, and the merge itself is no news.
-    write_bronze(lake, parts[1])
-    maintain_table(path, table, ("partition", "offset"), time.time() + 86_400)
-    assert pass_through(lake, "silver")
-    followed = DeltaTable(path).version()
-    assert run.stage(lake, "silver") is None
-    # Away for longer than the log is kept: silver's version is one that nobody can read any more.
-    for part in (parts[2][::2], parts[2][1::2]):
-        write_bronze(lake, part)
-    DeltaTable(path).create_checkpoint()
-    for file in (path / "_delta_log").iterdir():
-        os.utime(file, (time.time() - 8 * 86_400,) * 2)
-    DeltaTable(path).cleanup_metadata()
-    assert not can_follow(str(path), followed, followed + 1)
-    assert pass_through(lake, "silver")
-    assert read(lake, "silver.sessions") == expected_sessions(lake, sent)
-    expected = expected_events(sent)
-    rows = read(lake, "silver.playback_events")
-    assert len(rows) == len(expected)
-    assert {row["event_id"] for row in rows} == expected.keys()
-
-
 def test_two_runs_at_once_equal_one(lake: Settings) -> None:
     sent = playback(seed=3, viewers=6)
     write_bronze(lake, sent)
@@ -385,25 +323,6 @@ def test_what_is_not_audited_or_overtaken_is_refused_and_the_old_version_stays(w
     approve(lake, manifest)
     with pytest.raises(StageRefused, match="stage again"):
         publish(lake)
-
-
-@pytest.mark.long
-def test_restated_days_of_silver_come_out_the_same(lake: Settings) -> None:
-    sent = playback(seed=9, viewers=6)
-    write_bronze(lake, sent)
-    pass_through(lake, "silver")
-    tables = ("silver.playback_events", "silver.sessions")
-    before = {table: read(lake, table) for table in tables}
-    done = progress(SILVER["sessions"].path(lake.lake_root))
-    assert done is not None
-    assert done.complete == {BRONZE["user.playback.events"].full_name: 0}
-    manifest = pass_through(lake, "silver", Days(date(2026, 1, 16), date(2026, 1, 16)))
-    assert manifest is not None
-    assert manifest.tables["playback_events"].dates == ["2026-01-16"]
-    assert {table: read(lake, table) for table in tables} == before
-    after = progress(SILVER["sessions"].path(lake.lake_root))
-    assert after is not None
-    assert (after.complete, after.now) == (done.complete, done.now)
 
 
 def test_every_reader_of_delta_can_read_what_spark_wrote(whole: Whole) -> None:

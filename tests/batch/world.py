@@ -13,6 +13,8 @@ import msgspec
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
+from batch import run
+from batch.stage import Days
 from infra.settings import Settings
 from schemas import stage
 from schemas.cmcd.order import translate
@@ -24,7 +26,7 @@ from schemas.fact import facts_of, from_ms, to_ms
 from schemas.registry import CMCD, EVENT_TOPICS, PLAYBACK
 from schemas.session_row import session_row
 from schemas.sessionize import sessionize
-from schemas.stage import Audit, Manifest
+from schemas.stage import Audit, Manifest, StagedLayer
 from schemas.tables import BRONZE, SILVER
 from schemas.topic import EventTopic
 from streams.bronze_rows import Decoder
@@ -193,6 +195,15 @@ def approve(settings: Settings, manifest: Manifest, *failures: str) -> None:
         failures=list(failures),
     )
     stage.write_audit(settings.lake_root, verdict)
+
+
+def pass_through(lake: Settings, layer: StagedLayer, days: Days | None = None) -> Manifest | None:
+    """Stage, audit, commit."""
+    manifest = run.stage(lake, layer, days)
+    if manifest is not None:
+        approve(lake, manifest)
+        run.commit(lake, layer)
+    return manifest
 
 
 def read(settings: Settings, table: str, version: int | None = None) -> list[dict[str, Any]]:

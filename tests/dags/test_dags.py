@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from typer.main import get_command
 
 from infra.settings import ROOT
+from infra.waiting import until
 from playlake import join
 from tests.dags.conftest import Airflow
 
@@ -141,7 +141,7 @@ def held(airflow_home: Airflow) -> tuple[subprocess.Popen[bytes], list[int]]:
     task = subprocess.Popen(
         airflow_home.command("hold"), env=airflow_home.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    wait_for(lambda: bool(airflow_home.calls()), 120)
+    until("the task calls playlake", airflow_home.calls, 120)
     pids = airflow_home.calls()[0]["pids"]
     assert len(pids) == 2
     assert all(is_running(pid) for pid in pids)
@@ -155,19 +155,12 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_for(condition: Any, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for it"
-        time.sleep(0.1)
-
-
 @pytest.mark.airflow
 def test_stopping_a_task_ends_its_command_and_all_that_it_started(airflow_home: Airflow) -> None:
     task, pids = held(airflow_home)
     try:
         task.terminate()
-        wait_for(lambda: not any(is_running(pid) for pid in pids), 20)
+        until("all that the task started has ended", lambda: not any(map(is_running, pids)), 20)
         assert task.wait(20) != 0
         assert [call["argv"] for call in airflow_home.calls()] == [["held"]], (
             "the next command must not start after the stop"
@@ -182,6 +175,6 @@ def test_a_task_that_is_killed_takes_its_command_with_it(airflow_home: Airflow) 
     task, (command, child) = held(airflow_home)
     task.kill()
     task.wait()
-    wait_for(lambda: not is_running(command), 20)
+    until("the command has ended", lambda: not is_running(command), 20)
     if is_running(child):
         os.kill(child, signal.SIGTERM)

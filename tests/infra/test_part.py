@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from infra.settings import ROOT, Settings
+from infra.waiting import until
 
 
 def part(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -35,11 +35,7 @@ def test_the_broker_alone_answers_when_it_is_up_and_ends_when_told(settings: Set
         cwd=ROOT, env=os.environ | settings.to_env(), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
-        while part(settings, "check", "broker").returncode:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
+        until("the broker is up", lambda: part(settings, "check", "broker").returncode == 0, 60, every_s=0.5)
     finally:
         process.terminate()
         code = process.wait(20)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from infra import process_tree
 from infra.airflow import environment as airflow
 from infra.processes import PLAYLAKE, parts
 from infra.settings import Settings
+from infra.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -64,7 +64,13 @@ def test_all_parts_come_up_survive_and_go(settings: Settings, playlake: Command)
     before = {part["name"]: part for part in told["parts"]}
     for name in ("sink", "airflow-triggerer", "broker"):
         os.kill(before[name]["pid"], signal.SIGKILL)
-    wait(lambda: all_back(status(playlake), before))
+    until(
+        "every part is up, the killed ones again",
+        lambda: all_back(status(playlake), before),
+        240,
+        every_s=1,
+        seen=lambda: status(playlake),
+    )
     scraped = urllib.request.urlopen(f"http://127.0.0.1:{settings.supervisor_port}/metrics", timeout=10).read().decode()
     for name in names:
         assert f'playlake_part_up{{part="{name}",state=' in scraped
@@ -85,13 +91,6 @@ def all_back(told: dict[str, Any], before: dict[str, dict[str, Any]]) -> bool:
     killed = {part["name"]: part for part in told["parts"] if part["name"] in ("sink", "airflow-triggerer", "broker")}
     well = all(part["state"] in ("healthy", "done") for part in told["parts"])
     return well and all(part["restarts"] >= 1 and part["pid"] != before[name]["pid"] for name, part in killed.items())
-
-
-def wait(what: Callable[[], bool], timeout_s: float = 240) -> None:
-    end = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(1)
 
 
 def sign_in(settings: Settings, user: str, password: str) -> str:

@@ -23,6 +23,7 @@ import pytest
 from infra import process_tree, run_state, up
 from infra.run_state import RunState
 from infra.settings import ROOT, Settings
+from infra.waiting import until
 
 RUNNER = Path(__file__).with_name("small_parts.py")
 
@@ -51,10 +52,7 @@ class Run:
         return self.state is not None and self.state.part(name).state in states
 
     def wait(self, what: Callable[[], bool], timeout_s: float = 15) -> None:
-        end = time.monotonic() + timeout_s
-        while not what():
-            assert time.monotonic() < end, f"{self.state}"
-            time.sleep(0.02)
+        until("what the test waits for", what, timeout_s, every_s=0.02, seen=lambda: self.state)
 
     def up(self) -> Run:
         self.wait(lambda: self.state is not None and self.state.phase == "up")

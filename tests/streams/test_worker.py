@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from infra.kafka import consumer_config, producer_config
 from infra.settings import ROOT, Settings
 from infra.topics import offsets
+from infra.waiting import until
 from schemas.registry import LIVE_QUALITY, PLAYBACK
 from schemas.topic import Topic
 
@@ -41,9 +42,7 @@ class RunningWorker:
 
     def stop(self) -> int:
         """Exit code after SIGTERM; waits until it is at work, since a signal during its imports just ends it."""
-        end = time.monotonic() + 30
-        while '"fetching"' not in self.log.read_text()[self.begins :] and time.monotonic() < end:
-            time.sleep(0.2)
+        until("it is at work", lambda: '"fetching"' in self.log.read_text()[self.begins :], 30, every_s=0.2)
         self.process.terminate()
         return self.process.wait(15)
 

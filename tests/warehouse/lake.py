@@ -12,8 +12,8 @@ import deltalake
 import pyarrow as pa
 
 from infra.settings import Settings
+from schemas.piece import startup_bucket
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
-from schemas.session import startup_bucket
 from warehouse import build, publication
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)

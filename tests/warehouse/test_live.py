@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 
 from infra.kafka import producer_config
 from infra.settings import Settings
+from infra.waiting import until
 from schemas.registry import LIVE_QUALITY
 from schemas.topic import Topic
 from tests.warehouse.lake import Lake
@@ -55,11 +56,7 @@ def read(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
 
 def wait_for(what: Callable[[], Any], expected: Any, seconds: float = 20) -> float:
     """Seconds until `what()` is as expected."""
-    started = time.monotonic()
-    while what() != expected:
-        assert time.monotonic() - started < seconds, f"expected {expected}, got {what()}"
-        time.sleep(0.05)
-    return time.monotonic() - started
+    return until(f"{expected}", lambda: what() == expected, seconds, every_s=0.05, seen=what)
 
 
 def test_upserts_are_in_the_file_and_replay_never_shows_less(

@@ -12,8 +12,8 @@ import pytest
 from infra.settings import ROOT
 from schemas.metrics.page import TABLES
 from schemas.metrics.registry import FUNCTIONS, METRICS
+from schemas.piece import startup_bucket
 from schemas.quality import STARTUP_BUCKETS
-from schemas.session import startup_bucket
 from schemas.table import read_sql_table
 from schemas.tables import SILVER
 from warehouse import attach

@@ -1,4 +1,4 @@
-// A video element's events as the playback vocabulary. The phases are those of schemas/session.py:
+// A video element's events as the playback vocabulary. The phases are those of schemas/phases.py:
 //
 //     idle ─play→ starting ─playing→ playing ⇄ stalled | seeking | paused ─ended, error, the page goes→ idle
 //
