@@ -45,7 +45,7 @@ from streams.warm import warm_fold
 log = logging.getLogger("streams.app")
 T = TypeVar("T")
 
-NOW_S = 0.02
+NOW_S = 0.01
 """How often the partitions' state of affairs is published while records come; once a second when none do."""
 SECOND = 1.0
 MOST_ROWS = 20_000
@@ -111,6 +111,7 @@ class Worker:
         self._partition_count = partition_count(settings, source.topic.name)
         self._state = Outbox(settings, linger_ms=5)
         self._live = Outbox(settings, linger_ms=0)
+        self._now_live = Outbox(settings, linger_ms=0)
         self._thread = ThreadPoolExecutor(1, "fold")
         self._partitions: dict[int, LivePartition] = {}
         self._unacked: list[Any] = []
@@ -248,7 +249,7 @@ class Worker:
             changed = [partition for partition in partitions if said.get(partition.number, -1) != partition.next]
             if changed:
                 said |= {partition.number: partition.next for partition in changed}
-                await self._live.write(LIVE_QUALITY.name, await self._run(self._now, changed), 0)
+                await self._now_live.write(LIVE_QUALITY.name, await self._run(self._now, changed), 0)
 
     def _now(self, partitions: Iterable[LivePartition]) -> list[tuple[bytes, bytes | None]]:
         return [partition.now(_now_ms(), self._concurrent.get(partition.number, 0)) for partition in partitions]

@@ -1,7 +1,7 @@
 """What a reader of the warehouse sees: the schemas gold, silver, live and metrics on one DuckDB connection.
 
 `gold` and `silver` are schemas of the published file, attached as the catalog `warehouse`; `live` is the file that the
-server rewrites every second; `metrics` holds the macros and the views that join both. Bare names find `silver`, then
+server rewrites twice a second; `metrics` holds the macros and the views that join both. Bare names find `silver`, then
 `metrics`, never `gold`: a bare `quality_minute` is the joined view, not half of it.
 
 Where a file is not there yet its schema is there, empty.

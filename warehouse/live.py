@@ -1,4 +1,4 @@
-"""Keeps `live.duckdb` a second behind the stream: reads the live topic from its beginning, writes the file by rename.
+"""Keeps `live.duckdb` less than a second behind the stream: reads the live topic from its beginning, writes the file by rename.
 
 What is kept: everything from the cut-over minute of the publish in force, up to `live_max_rows`. Beyond that the oldest
 minutes go, and the file's `meta` names the gap. The first file is written when the topic has been read to its end, so
@@ -32,7 +32,7 @@ from warehouse.live_state import LiveState
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-PERIOD_S = 1.0
+PERIOD_S = 0.5
 DUTY = 0.25
 """Share of the time that writing may take; a file that is slow to write is written less often."""
 KEEP_REPLACED_S = 60.0

@@ -4,7 +4,7 @@
     gold-<id>.duckdb      immutable: the published tables of one publish
     current.json          what readers use: the record of the newest *built* publish, swapped by rename
     warehouse.duckdb      the same for people: a symbolic link to the newest file
-    live.duckdb           the minutes since the cut-over, rewritten every second by the server
+    live.duckdb           the minutes since the cut-over, rewritten twice a second by the server
 
 publish.json, written by batch (by rename) before it runs `playlake warehouse-build`:
 

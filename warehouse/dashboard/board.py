@@ -93,7 +93,7 @@ class Board:
             self._connection = None
 
     def _refresh(self) -> Publish:
-        """Attach the files of now: live is another file every second, the published one after a publish."""
+        """Attach the files of now: live is another file twice a second, the published one after a publish."""
         record = publication.current(self._folder)
         published = None if record is None else record.file(self._folder)
         live = publication.live_file(self._folder)
