@@ -15,13 +15,10 @@ from typing import Any, Final
 
 from infra.compiled import shared
 from schemas.phases import move
-from schemas.piece import AT, BUCKET, FIRST_PART, MINUTE, PIECE_WIDTH, pieces_of_an_event
+from schemas.piece import AT, BUCKET, MINUTE
 from schemas.quality import MINUTE_MS
 from schemas.registry import PLAYBACK
 from schemas.session_state import ABSENT, AD, AD_STALLED, PAUSED, PLAYING, SEEKING, STALLED, STARTING
-
-# With the layout of the pieces that `advance` makes, for those that fold by it.
-__all__ = ["BUCKET", "FIRST_PART", "MINUTE", "PIECE_WIDTH", "advance", "begin", "belongs", "pieces_of_an_event"]
 
 MAX_RATE: Final = 16.0
 MAX_KBPS: Final = 1_000_000

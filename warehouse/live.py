@@ -1,4 +1,5 @@
-"""Keeps `live.duckdb` less than a second behind the stream: reads the live topic from its beginning, writes the file by rename.
+"""Keeps `live.duckdb` less than a second behind the stream: reads the live topic from its beginning, writes the file
+by rename.
 
 What is kept: everything from the cut-over minute of the publish in force, up to `live_max_rows`. Beyond that the oldest
 minutes go, and the file's `meta` names the gap. The first file is written when the topic has been read to its end, so

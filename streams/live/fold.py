@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.compiled import compiled, inlined
+from schemas.piece import FIRST_PART, MINUTE
 from schemas.quality import MINUTE_MS, PARTS
-from schemas.session import FIRST_PART, MINUTE, advance, begin, belongs
+from schemas.session import advance, begin, belongs
 from streams.live import minutes, sessions
 from streams.live.events import ARRIVED, EVENT, FOLDED, LATE, REJECTED, RELEASED, REPEATED
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from numba import uint64
 
 from infra.compiled import compiled, inlined
+from schemas.piece import BUCKET, FIRST_PART, MINUTE
 from schemas.quality import DIMENSIONS, MINUTE_MS, PARTS, ROLLUPS, STARTUP_BUCKETS
-from schemas.session import BUCKET, FIRST_PART, MINUTE
 from streams.live.hashing import EMPTY, empty_index, fill_index, mix
 from streams.live.names import Names
 from streams.live.place import Place

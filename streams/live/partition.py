@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.errors import ProcessError
+from schemas.piece import PIECE_WIDTH, pieces_of_an_event
 from schemas.quality import MINUTE_MS, PARTS
-from schemas.session import PIECE_WIDTH, pieces_of_an_event
 from schemas.session_state import PLAYING, STALLED
 from streams.live import fold, records
 from streams.live.events import BUCKETS
