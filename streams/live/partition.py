@@ -120,13 +120,12 @@ class LivePartition:
         return int(self._scalars[fold.CLOCK])
 
     def _load(self, stored: Mapping[bytes, bytes]) -> None:
-        at = stored.get(records.position_key(self.number))
-        if at is None:
-            return
-        position = records.unpack(records.Position, at)
-        self.next = position.offset
-        self._scalars[fold.CLOCK] = self._durable_clock_ms = position.clock_ms
-        self._scalars[fold.OPEN_MINUTE] = self._open_minute(position.clock_ms)
+        # Without a position the first flush was cut off: what it wrote holds from the topic's beginning.
+        if (at := stored.get(records.position_key(self.number))) is not None:
+            position = records.unpack(records.Position, at)
+            self.next = position.offset
+            self._scalars[fold.CLOCK] = self._durable_clock_ms = position.clock_ms
+            self._scalars[fold.OPEN_MINUTE] = self._open_minute(position.clock_ms)
         for bucket in range(BUCKETS):
             if (value := stored.get(records.bucket_key(self.number, bucket))) is not None:
                 record = records.unpack(records.BucketRecord, value)

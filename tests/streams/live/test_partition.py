@@ -24,6 +24,7 @@ from tests.streams.live.world import (
     partition,
     rows,
     sessions,
+    store,
     taken,
     totals,
     wire,
@@ -70,6 +71,21 @@ def test_crash_and_replay_equal_no_crash(
     counts = last.fates()
     assert counts["applied"] == len(records)
     assert counts["applied"] == sum(counts[name] for name in ("counted", "late", "duplicates", "rejected"))
+
+
+def test_a_first_flush_that_was_cut_off_before_its_position_is_held() -> None:
+    """Its buckets would otherwise be ahead of totals that were begun anew."""
+    records = [FakeRecord(n, START_MS, wire("play", START_MS, userId=f"u{n}"), b"u%d" % n) for n in range(9)]
+    stored: dict[bytes, bytes] = {}
+    first = partition(stored)
+    feed(first, None, 9, records)
+    minutes_and_totals, buckets, _ = taken(first).steps
+    store(stored, [*minutes_and_totals, *buckets])
+    again = partition(stored)
+    assert again.next is None and again.fates()["applied"] == 9
+    feed(again, None, 4, records[:4])
+    feed(again, 4, 9, records[4:])
+    assert (totals(again), sessions(again)) == (totals(first), sessions(first))
 
 
 def test_a_gap_between_batches_is_refused() -> None:
