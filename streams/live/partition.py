@@ -52,7 +52,7 @@ class Rules:
     timeout_ms: int
     freeze_after_ms: int
     rewrite_after: int = 240
-    """Flushes after which a bucket is written although it has not changed (`schemas.registry.STATE_LAG_MS`)."""
+    """Flushes after which a record is written although it has not changed (`schemas.registry.STATE_LAG_MS`)."""
 
 
 STEPS = ("minutes", "buckets", "position")
@@ -225,6 +225,8 @@ class LivePartition:
         `everything`: all buckets, whatever they weigh (before the partition is given away).
         """
         self._flushes += 1
+        if self._flushes % self._rules.rewrite_after == 0:
+            self.minutes.rows()["is_unsaved"] = True
         self._sweep()
         due = self._buckets_due().tolist()
         if not due:
