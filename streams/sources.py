@@ -21,7 +21,7 @@ from schemas.cmcd.report import Report, report_of
 from schemas.registry import CMCD, CMCD_STREAM_STATE, PLAYBACK, STREAM_STATE
 from schemas.session_state import Fact
 from schemas.topic import EventTopic, Topic
-from streams.live.columns import Prepared, events_of_columns, prepare_playback
+from streams.live.columns import Prepared, events_of, prepare_playback
 from streams.live.events import (
     ARRIVED,
     BUCKETS,
@@ -86,7 +86,7 @@ class PlaybackReader:
         self._names = names
 
     def events(self, prepared: Prepared) -> npt.NDArray[Any]:
-        return events_of_columns(prepared, self._names, self._place)
+        return events_of(prepared, self._names, self._place)
 
     def forget(self, bucket: int, before_ms: int) -> bool:
         return False

@@ -11,13 +11,14 @@ import numpy.typing as npt
 from numba import uint64
 
 from infra.compiled import compiled
-from schemas.columnar.columns import Columns, Text
+from schemas.columnar.columns import Text
 from schemas.columnar.decoder import ColumnDecoder
 from schemas.quality import DIMENSIONS
 from schemas.registry import PLAYBACK
 from schemas.session_state import ABSENT
 from streams.live.events import (
     BUCKETS,
+    CATEGORY,
     DERIVED_1,
     DERIVED_2,
     EVENT,
@@ -27,6 +28,7 @@ from streams.live.events import (
     LIVE_EVENT,
     REJECTED,
     bucket_at,
+    digest_of,
     partition_at,
 )
 from streams.live.hashing import hash_text
@@ -41,16 +43,22 @@ _WANTED = frozenset(
 )  # fmt: skip
 
 
-class Prepared(NamedTuple):
-    """Decoded records of one partition."""
+_BUSINESS = digest_of("business", CATEGORY)
 
-    columns: Columns
-    offsets: npt.NDArray[np.int64]
-    received_ms: npt.NDArray[np.int64]
+
+class Prepared(NamedTuple):
+    """Records of one partition as events, all but what depends on the partition: their names and whose place it is."""
+
+    events: npt.NDArray[Any]
+    """`streams.live.events.LIVE_EVENT`."""
+    data: npt.NDArray[np.uint8]
+    names: Text
+    """Where the texts of DIMENSIONS lie in `data`: [len(DIMENSIONS), n]."""
+    key: Text
 
 
 class Texts(NamedTuple):
-    """Where the texts lie that say whose event it is."""
+    """Where the texts lie that say whose event it is, and whose failure."""
 
     key: Text
     event_id: Text
@@ -58,6 +66,7 @@ class Texts(NamedTuple):
     user_id: Text
     device_type: Text
     content_id: Text
+    error_category: Text
 
 
 @cache
@@ -66,11 +75,25 @@ def _decoder() -> ColumnDecoder:
 
 
 def prepare_playback(messages: Sequence[Any]) -> Prepared:
-    """Decode the values of `confluent_kafka.Message`s."""
+    """Decode `confluent_kafka.Message`s and tell whose event each is: all that needs no state."""
     count = len(messages)
     received_ms = np.fromiter((message.timestamp()[1] for message in messages), np.int64, count)
     columns = _decoder().decode([message.value() for message in messages], received_ms)
-    return Prepared(columns, _offsets(messages), received_ms)
+    events = np.zeros(count, LIVE_EVENT)
+    events["received_ms"] = received_ms
+    events["offset"] = _offsets(messages)
+    events["kind"] = columns.kind
+    events["at_ms"] = columns.occurred_us // 1000
+    for name in ("seq", "position_ms", "bitrate_kbps", "dropped_frames", "live_latency_ms"):
+        values, present = columns.integer(name)
+        events[name] = np.where(present, values, ABSENT)
+    rate, is_told = columns.number("playback_rate")
+    events["playback_rate"] = np.where(is_told, rate, np.nan)
+    events["fatal"] = columns.flag("fatal").values
+    _identify(events, columns.data, Texts(columns.key, *(columns.text(name) for name in Texts._fields[1:])))
+    texts = [columns.text(name) for name in DIMENSIONS]
+    names = Text(np.stack([text.start for text in texts]), np.stack([text.size for text in texts]))
+    return Prepared(events, columns.data, names, columns.key)
 
 
 def _offsets(messages: Sequence[Any]) -> npt.NDArray[np.int64]:
@@ -82,36 +105,26 @@ def _offsets(messages: Sequence[Any]) -> npt.NDArray[np.int64]:
     return np.fromiter((message.offset() for message in messages), np.int64, len(messages))
 
 
-def events_of_columns(prepared: Prepared, names: Names, place: Place) -> npt.NDArray[Any]:
+def events_of(prepared: Prepared, names: Names, place: Place) -> npt.NDArray[Any]:
     """The records as events, in their order."""
-    columns = prepared.columns
-    count = len(columns)
-    events = np.zeros(count, LIVE_EVENT)
-    events["received_ms"] = prepared.received_ms
-    events["offset"] = prepared.offsets
-    events["kind"] = columns.kind
-    events["at_ms"] = columns.occurred_us // 1000
-    for name in ("seq", "position_ms", "bitrate_kbps", "dropped_frames", "live_latency_ms"):
-        values, present = columns.integer(name)
-        events[name] = np.where(present, values, ABSENT)
-    rate, is_told = columns.number("playback_rate")
-    events["playback_rate"] = np.where(is_told, rate, np.nan)
-    events["fatal"] = columns.flag("fatal").values
-    codes = np.zeros(count, np.int32)
-    names.codes(columns.data, *columns.text("error_category"), codes)
-    events["is_business"] = codes == names.code("business")
-    for at, name in enumerate(DIMENSIONS):
-        names.codes(columns.data, *columns.text(name), codes)
-        events["names"][:, at] = codes
-    texts = Texts(columns.key, *(columns.text(name) for name in Texts._fields[1:]))
-    _identify(events, columns.data, texts, place.partition, place.partitions)
+    events = prepared.events
+    names.codes(prepared.data, *prepared.names, events["names"])
+    _see_place(events, prepared.data, *prepared.key, place.partition, place.partitions)
     return events
 
 
 @compiled
-def _identify(events: Any, data: Any, texts: Texts, partition: int, partitions: int) -> None:
+def _see_place(events: Any, data: Any, starts: Any, sizes: Any, partition: int, partitions: int) -> None:
+    """Whether each is in the partition of its key."""
+    for i in range(len(events)):
+        if events[i].kind >= 0:
+            events[i].is_misplaced = partition_at(data, starts[i], sizes[i], partitions) != partition
+
+
+@compiled
+def _identify(events: Any, data: Any, texts: Texts) -> None:
     """Bucket, group and digest of every event."""
-    key, event_id, session = texts.key, texts.event_id, texts.session_id
+    key, event_id, session, category = texts.key, texts.event_id, texts.session_id, texts.error_category
     for i in range(len(events)):
         event = events[i]
         if event.kind < 0:
@@ -120,8 +133,9 @@ def _identify(events: Any, data: Any, texts: Texts, partition: int, partitions: 
             continue
         event.fate = EVENT
         event.bucket = bucket_at(data, key.start[i], key.size[i])
-        event.is_misplaced = partition_at(data, key.start[i], key.size[i], partitions) != partition
         event.digest = hash_text(data, event_id.start[i], event_id.size[i], EVENT_ID)
+        if category.size[i] > 0:
+            event.is_business = hash_text(data, category.start[i], category.size[i], CATEGORY) == _BUSINESS
         if session.size[i] > 0:
             event.group_1 = hash_text(data, session.start[i], session.size[i], GROUP_1)
             event.group_2 = hash_text(data, session.start[i], session.size[i], GROUP_2)

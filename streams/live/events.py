@@ -54,7 +54,7 @@ LIVE_EVENT = np.dtype(
     ]
 )
 
-KEY, GROUP_1, GROUP_2, EVENT_ID, DERIVED_1, DERIVED_2 = 1, 2, 3, 4, 5, 6
+KEY, GROUP_1, GROUP_2, EVENT_ID, DERIVED_1, DERIVED_2, CATEGORY = 1, 2, 3, 4, 5, 6, 7
 """Seeds: so that hashes of different things are independent."""
 
 

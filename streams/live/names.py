@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint64
 
-from infra.compiled import compiled
+from infra.compiled import compiled, inlined
 from streams.live.hashing import EMPTY, empty_index, fill_index, hash_text, padded
 
 FIRST_CODES = 1024
@@ -42,20 +42,25 @@ class Names:
     def __len__(self) -> int:
         return int(self.arrays.used[0])
 
-    def codes(self, data: npt.NDArray[np.uint8], starts: Any, sizes: Any, out: npt.NDArray[np.int32]) -> None:
-        """Write the codes of texts in `data` to `out`; new texts get new codes. Size < 0: unknown."""
+    def codes(
+        self, data: npt.NDArray[np.uint8], starts: npt.NDArray[Any], sizes: npt.NDArray[Any], out: npt.NDArray[Any]
+    ) -> None:
+        """Write the codes of texts in `data`; new texts get new codes. Size < 0: unknown.
+
+        starts, sizes: [kinds, n]. out: [n, kinds], int32.
+        """
         done = 0
         while (done := _codes(self.arrays, data, starts, sizes, out, done)) < len(out):
-            self._grow(int(sizes[done]))
+            self._grow(int(sizes[:, done].clip(0).sum()))
 
     def code(self, text: str | None) -> int:
         """The code of one text."""
         if text is None:
             return 0
         raw = text.encode()
-        out = np.zeros(1, np.int32)
-        self.codes(padded(raw), np.zeros(1, np.int64), np.array([len(raw)], np.int32), out)
-        return int(out[0])
+        out = np.zeros((1, 1), np.int32)
+        self.codes(padded(raw), np.zeros((1, 1), np.int64), np.array([[len(raw)]], np.int32), out)
+        return int(out[0, 0])
 
     def text(self, code: int) -> str | None:
         """The text of a code."""
@@ -96,36 +101,44 @@ def _room_for(codes: int, size: int) -> Arrays:
 @compiled
 def _codes(names: Arrays, data: Any, starts: Any, sizes: Any, out: Any, first: int) -> int:
     """Codes from place `first` on; returns where room ran out, or the length."""
-    mask = uint64(len(names.slots) - 1)
     for i in range(first, len(out)):
-        size = sizes[i]
-        if size < 0:
-            out[i] = 0
-            continue
-        start = starts[i]
-        h = hash_text(data, start, size, _SEED)
-        at = h & mask
-        found = 0
-        while names.slots[at] != EMPTY:
-            code = names.slots[at]
-            if names.hashes[code] == h and names.sizes[code] == size:
-                same = True
-                for k in range(size):
-                    if names.heap[names.starts[code] + k] != data[start + k]:
-                        same = False
-                        break
-                if same:
-                    found = code
-                    break
-            at = (at + uint64(1)) & mask
-        if found == 0:
-            found, heap_used = names.used[0], names.used[1]
-            if found >= len(names.hashes) or heap_used + size > len(names.heap):
-                return i
-            for k in range(size):
-                names.heap[heap_used + k] = data[start + k]
-            names.hashes[found], names.starts[found], names.sizes[found] = h, heap_used, size
-            names.used[0], names.used[1] = found + 1, heap_used + size
-            names.slots[at] = found
-        out[i] = found
+        for kind in range(len(sizes)):
+            size = sizes[kind, i]
+            if size < 0:
+                out[i, kind] = 0
+            else:
+                code = _code(names, data, starts[kind, i], size)
+                if code == 0:
+                    return i
+                out[i, kind] = code
     return len(out)
+
+
+@inlined
+def _code(names: Arrays, data: Any, start: int, size: int) -> int:
+    """The code of a text, a new one if need be; 0 if there is no room for it."""
+    mask = uint64(len(names.slots) - 1)
+    h = hash_text(data, start, size, _SEED)
+    at = h & mask
+    while names.slots[at] != EMPTY:
+        code = names.slots[at]
+        if names.hashes[code] == h and names.sizes[code] == size and _is_text(names, code, data, start, size):
+            return code  # type: ignore[no-any-return]
+        at = (at + uint64(1)) & mask
+    code, heap_used = names.used[0], names.used[1]
+    if code >= len(names.hashes) or heap_used + size > len(names.heap):
+        return 0
+    for k in range(size):
+        names.heap[heap_used + k] = data[start + k]
+    names.hashes[code], names.starts[code], names.sizes[code] = h, heap_used, size
+    names.used[0], names.used[1] = code + 1, heap_used + size
+    names.slots[at] = code
+    return code  # type: ignore[no-any-return]
+
+
+@inlined
+def _is_text(names: Arrays, code: int, data: Any, start: int, size: int) -> bool:
+    for k in range(size):
+        if names.heap[names.starts[code] + k] != data[start + k]:
+            return False
+    return True
