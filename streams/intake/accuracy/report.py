@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.errors import SettingsError
+from infra.settings import ROOT
 from schemas.registry import PLAYBACK
 from streams.intake.accuracy.bounds import SCENARIOS, Scenario
 from streams.intake.accuracy.metrics import BY_MINUTE, QUESTIONS, Side, of_platform, of_truth
@@ -175,6 +176,11 @@ def _value(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def main() -> None:
+    """`make accuracy`: the table in docs/simulator.md."""
+    write_into(ROOT / "docs" / "simulator.md", run(VIEWERS, SEED))
+
+
 def write_into(page: Path, report: Report) -> None:
     """Put the tables between the marks of a page, or write them as a page of their own."""
     tables = f"{BEGIN}\n{text(report)}{END}"
@@ -187,3 +193,7 @@ def write_into(page: Path, report: Report) -> None:
         msg = f"expected {BEGIN} and {END} in {page}, to put the tables between them"
         raise SettingsError(msg)
     page.write_text(before + tables + after)
+
+
+if __name__ == "__main__":
+    main()
