@@ -6,7 +6,6 @@ viewer jumped. The functions run compiled, as `schemas/session.py` says.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 from infra.compiled import shared
@@ -42,7 +41,7 @@ def played_unheard(state: Any, event: Any, elapsed_ms: int) -> int:
     moved = event.position_ms - state.end_position_ms
     if not is_position(event.position_ms) or moved < MOVED_MS or state.rate <= 0:
         return 0
-    return min(elapsed_ms, int(math.floor(moved / state.rate + 0.5)))
+    return min(elapsed_ms, int(moved / state.rate + 0.5))
 
 
 @shared

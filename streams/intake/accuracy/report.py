@@ -20,7 +20,7 @@ from streams.intake.simulation.truth import Truth
 END_MS = 1_763_726_400_000
 """2025-11-21, noon: always the same moment, so that a report can be repeated."""
 WINDOW_MS = 3_600_000
-VIEWERS, SEED = 2_000, 7
+VIEWERS, SEED = 1_000, 7
 """Of the table in docs/simulator.md."""
 SCALE = 0.15
 """Sessions a few minutes long have all that long ones have, and are quicker to judge."""
@@ -167,7 +167,8 @@ def _said(error: float | None, unit: str = "") -> str:
         return "no value"
     if error == 0:
         return "0"
-    return f"{error:+.2f}" + (f" {unit}" if unit else "") if abs(error) >= 0.005 else f"{error:+.0e}"
+    number = f"{error:+.2f}" if abs(error) >= 0.005 else f"{error:+.0e}"
+    return f"{number} {unit}".rstrip()
 
 
 def _value(value: float | None) -> str:
