@@ -8,7 +8,7 @@ SETUP := $(PYTHON) -m infra.bootstrap
 # The longest files come first by name, so their order is kept.
 THREE_AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up down status logs test test-fast test-long fuzz chaos mutate bench check format contracts lock clean
+.PHONY: help setup demo up down status logs test test-fast test-long accuracy fuzz chaos mutate bench check format contracts lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ test-long: ## the tests that take minutes each: the whole platform under its sup
 test-fast: ## the tests that need no broker, Spark, Airflow or browser (seconds)
 	@$(SETUP) --dev
 	@$(BIN)/pytest -m "not (kafka or spark or airflow or browser or e2e or setup or chaos or long)"
+
+accuracy: ## simulate, and write the error of every metric against the truth into docs/simulator.md (a minute)
+	@$(SETUP)
+	@$(BIN)/python -m streams.intake.accuracy.report
 
 fuzz: ## random requests to the collector for ten minutes
 	@$(SETUP) --dev

@@ -11,6 +11,7 @@ from typing import Any
 
 from infra.compiled import shared
 from schemas.piece import AT, BUCKET, startup_bucket
+from schemas.playhead import has_jumped
 from schemas.registry import PLAYBACK
 from schemas.session_state import (
     ABSENT,
@@ -70,7 +71,7 @@ def move(state: Any, event: Any, own: Any) -> None:
         if state.phase == STALLED:
             state.phase = SEEKING
     elif kind == _STALL_START:
-        _stall_start(state, own)
+        _stall_start(state, event, own)
     elif kind == _STALL_END:
         _stall_end(state, own)
     elif kind == _AD_START:
@@ -117,7 +118,8 @@ def _attempt(state: Any, own: Any) -> None:
 
 
 @shared
-def _start(state: Any, own: Any) -> None:
+def start(state: Any, own: Any) -> None:
+    """Content plays."""
     _attempt(state, own)
     if not state.is_started:
         own[_STARTS] = 1
@@ -129,7 +131,7 @@ def _start(state: Any, own: Any) -> None:
 def _join(state: Any, own: Any) -> None:
     """A session whose beginning is unknown is playing when a sign of playback comes."""
     if state.phase == IDLE:
-        _start(state, own)
+        start(state, own)
 
 
 @shared
@@ -140,7 +142,7 @@ def _play(state: Any, event: Any, own: Any) -> None:
     state.end = OPEN
     if state.is_derived_id:
         # Without session ids the vocabulary is play | pause | stop: no first frame will come, and play also resumes.
-        _start(state, own)
+        start(state, own)
     elif state.phase in (IDLE, ENDED):
         state.phase = STARTING
     elif state.phase == PAUSED:
@@ -157,7 +159,7 @@ def _first_frame(state: Any, event: Any, own: Any) -> None:
             own[_STARTUP_MS] = state.startup_ms
             own[BUCKET] = startup_bucket(state.startup_ms)
     state.end = OPEN
-    _start(state, own)
+    start(state, own)
 
 
 @shared
@@ -182,11 +184,11 @@ def _resume(state: Any, own: Any) -> None:
 
 
 @shared
-def _stall_start(state: Any, own: Any) -> None:
+def _stall_start(state: Any, event: Any, own: Any) -> None:
     _join(state, own)
     if state.phase == AD:
         state.phase = AD_STALLED
-    elif state.phase == PLAYING and state.just_sought:
+    elif state.phase == PLAYING and (state.just_sought or has_jumped(state, event)):
         state.phase = SEEKING
     elif state.phase == PLAYING:
         state.phase = STALLED

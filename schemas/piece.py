@@ -22,8 +22,8 @@ AT = {part: FIRST_PART + place for part, place in PART.items()}
 
 
 def pieces_of_an_event(timeout_ms: int) -> int:
-    """The most pieces that one event can make: a silence counts for the time-out at most."""
-    return timeout_ms // MINUTE_MS + 3
+    """The most pieces that one event can make: a silence counts for the time-out at most, and may be of two phases."""
+    return timeout_ms // MINUTE_MS + 4
 
 
 @shared

@@ -14,20 +14,20 @@ import math
 from typing import Any, Final
 
 from infra.compiled import shared
-from schemas.phases import move
+from schemas.phases import move, start
 from schemas.piece import AT, BUCKET, MINUTE
+from schemas.playhead import MAX_POSITION_MS, is_position, played_unheard, reach
 from schemas.quality import MINUTE_MS
 from schemas.registry import PLAYBACK
 from schemas.session_state import ABSENT, AD, AD_STALLED, PAUSED, PLAYING, SEEKING, STALLED, STARTING
 
 MAX_RATE: Final = 16.0
 MAX_KBPS: Final = 1_000_000
-MAX_POSITION_MS: Final = 40 * 365 * 86_400_000
 """PLAUSIBLE: rate 0 to 16 (what browsers can play), bitrate 0 to 1 Gbit/s, no negative position, count or latency, and
-no position after 40 years. Live players give the wall clock as their position, which is beyond that: not a position."""
+no position or latency after 40 years (`schemas/playhead.py`)."""
 
 # Places of the vocabulary and of the parts, as constants that the compiler sees.
-_SEEK, _QUALITY_CHANGE = PLAYBACK.rank["seek"], PLAYBACK.rank["quality_change"]
+_QUALITY_CHANGE = PLAYBACK.rank["quality_change"]
 
 _EVENTS, _ACTIVE = AT["events"], AT["active_sessions"]
 _STALL_MS, _PLAYING_MS, _WATCHED_MS, _MEDIA_MS = AT["stall_ms"], AT["playing_ms"], AT["watched_ms"], AT["media_ms"]
@@ -64,8 +64,15 @@ def advance(state: Any, event: Any, timeout_ms: int, pieces: Any) -> int:
     An event older than the session's newest adds no time (live, out of order); a silence counts `timeout_ms` at most.
     """
     made = 0
+    played = 0
     if event.at_ms > state.last_ms:
-        made = _spend(state, min(event.at_ms - state.last_ms, timeout_ms), pieces)
+        elapsed = min(event.at_ms - state.last_ms, timeout_ms)
+        played = played_unheard(state, event, elapsed)
+        made = _spend(state, elapsed - played, pieces, 0)
+        if played > 0:
+            state.phase = PLAYING
+            state.last_ms += elapsed - played
+            made = _spend(state, played, pieces, made)
         state.last_ms = event.at_ms
     state.first_ms = min(state.first_ms, event.at_ms)
     state.first_received_ms = min(state.first_received_ms, event.received_ms)
@@ -74,19 +81,27 @@ def advance(state: Any, event: Any, timeout_ms: int, pieces: Any) -> int:
     own[MINUTE] = event.at_ms // MINUTE_MS
     own[BUCKET] = -1
     own[_EVENTS] = 1
+    was_started = state.is_started
+    if played > 0:
+        start(state, own)
     _count(state, event, own)
     move(state, event, own)
+    if is_position(event.position_ms):
+        reach(state, event, was_started)
     return made + 1
 
 
 @shared
-def _spend(state: Any, elapsed_ms: int, pieces: Any) -> int:
-    """Give the time since the last event to the phase it was spent in, minute by minute where it was watched."""
+def _spend(state: Any, elapsed_ms: int, pieces: Any, made: int) -> int:
+    """Give time to the phase it was spent in, minute by minute where it was watched: `pieces` from `made` on.
+
+    Returns how many there are then.
+    """
     phase = state.phase
     if phase in (PLAYING, STALLED):
         if state.is_background:
             state.background_ms += elapsed_ms
-        return _watch(state, elapsed_ms, pieces)
+        return _watch(state, elapsed_ms, pieces, made)
     if phase == STARTING:
         state.starting_ms += elapsed_ms
     elif phase == SEEKING:
@@ -99,14 +114,13 @@ def _spend(state: Any, elapsed_ms: int, pieces: Any) -> int:
             state.ad_stall_ms += elapsed_ms
         if not state.is_started:
             state.preroll_ms += elapsed_ms
-    return 0
+    return made
 
 
 @shared
-def _watch(state: Any, elapsed_ms: int, pieces: Any) -> int:
+def _watch(state: Any, elapsed_ms: int, pieces: Any, made: int) -> int:
     """Playing or stalled time, split at the minutes that it spans. Whole media ms and bits are cumulative differences,
     so that splitting loses nothing to rounding."""
-    made = 0
     done = 0
     media_done = 0
     kbps = 0 if state.bitrate_kbps == ABSENT else state.bitrate_kbps
@@ -148,14 +162,8 @@ def _count(state: Any, event: Any, own: Any) -> None:
         state.seq_count += 1
         state.seq_min = event.seq if state.seq_min == ABSENT else min(state.seq_min, event.seq)
         state.seq_max = max(state.seq_max, event.seq)
-    if event.position_ms != ABSENT:
-        if 0 <= event.position_ms <= MAX_POSITION_MS:
-            if event.kind != _SEEK:
-                state.max_position_ms = max(state.max_position_ms, event.position_ms)
-            if event.at_ms >= state.last_ms:
-                state.end_position_ms = event.position_ms
-        else:
-            state.absurd_value_count += 1
+    if event.position_ms != ABSENT and not is_position(event.position_ms):
+        state.absurd_value_count += 1
     if event.dropped_frames != ABSENT:
         if event.dropped_frames >= 0:
             before = max(0, state.dropped_frames)

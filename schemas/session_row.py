@@ -35,6 +35,7 @@ def session_row(state: SessionState, minutes: Iterable[MinuteParts], now_ms: int
         and not state.is_started
         and reason in ("exit_before_start", "timeout"),
         "missing_event_count": _missing(state),
+        "expected_event_count": 0 if state.seq_min == ABSENT else max(0, state.seq_max - state.seq_min - 1),
         "first_received_at": from_ms(state.first_received_ms),
         "last_received_at": from_ms(state.last_received_ms),
         "minutes": list(_minute_rows(minutes)),

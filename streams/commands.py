@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streams.intake.bulk.importing import Window
     from streams.intake.bulk.mapping import Mapping
     from streams.intake.simulate import Summary
+    from streams.intake.simulation.traces import Traces
 
 app = typer.Typer()
 deadletters = typer.Typer(help="Records that broke their contract: what, why, and their bytes.", no_args_is_help=True)
@@ -47,7 +48,6 @@ ToOption = Annotated[To, typer.Option("--to", help="Where to send: the topics, t
 OutputOption = Annotated[Path | None, typer.Option("--output", help="With --to file: one record a line.")]
 RateOption = Annotated[float | None, typer.Option("--rate", min=0.1, help="Most records a second.")]
 SummaryOption = Annotated[Path | None, typer.Option("--summary", help="Write the counts to this file as JSON.")]
-Share = Annotated[float, typer.Option(min=0, max=0.5)]
 DateTime = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"], help="UTC.")
 ]
@@ -64,8 +64,22 @@ def simulate(
     warm_up: Annotated[float, typer.Option(min=0, help="With --live: minutes of the past that go first, at once.")] = 3,
     end: DateTime = None,
     events: Annotated[int | None, typer.Option(min=1, help="Stop after so many records.")] = None,
-    broken: Share = 0.0,
-    duplicates: Share = 0.0,
+    broken: Annotated[float, typer.Option(min=0, max=0.5, help="Share of records that break their contract.")] = 0.0,
+    duplicates: Annotated[float, typer.Option(min=0, max=0.5, help="Share that comes again within a minute.")] = 0.0,
+    loss: Annotated[float, typer.Option(min=0, max=0.5, help="Share that never comes.")] = 0.0,
+    disorder: Annotated[float, typer.Option(min=0, max=1, help="Share that comes up to 5 s later.")] = 0.0,
+    lateness: Annotated[float, typer.Option(min=0, max=1, help="Share that comes minutes to days later.")] = 0.0,
+    skew: Annotated[float, typer.Option(min=0, max=1, help="Share of viewers whose clock is off.")] = 0.0,
+    drift: Annotated[float, typer.Option(min=0, max=1, help="Share of viewers whose app left the contract.")] = 0.0,
+    traces: Annotated[
+        Path | None, typer.Option(exists=True, help="Recorded bandwidth (folder or CSV) in place of the model.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write what really happened in each session: JSON lines.")
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Send nothing: the error of every metric against the truth, by fault.")
+    ] = False,
     catalogue: Annotated[bool, typer.Option(help="Announce the titles first, on catalog.titles.")] = True,
     to: ToOption = To.kafka,
     output: OutputOption = None,
@@ -73,19 +87,51 @@ def simulate(
 ) -> None:
     """Send the events of a simulated audience: of the last minutes (until --end), or --live of the next ones.
 
-    A live run begins with a few minutes that are just over, so that viewers are there from its first second.
+    A live run begins with a few minutes that are just over, so that viewers are there from its first second. With
+    --report, --viewers and --seed choose who is simulated; --output also writes the tables to a Markdown file.
     """
     from infra.settings import Settings
     from streams.intake.simulate import arriving, run
     from streams.intake.simulation.audience import Audience
+    from streams.intake.simulation.faults import Faults, Tally
+    from streams.intake.simulation.traces import read_traces
+    from streams.intake.simulation.truth import Truth, write
     from streams.intake.targets import target
+
+    lines = read_traces(traces) if traces else None
+    if report:
+        _judge(viewers, seed, lines, output)
+        return
 
     now = datetime.now(UTC)
     until = now + timedelta(minutes=minutes) if live else (end.replace(tzinfo=UTC) if end else now)
     start = until - timedelta(minutes=minutes + (warm_up if live else 0))
-    audience = Audience(seed, viewers, round(start.timestamp() * 1000), round(until.timestamp() * 1000))
-    records = arriving(audience, broken=broken, duplicates=duplicates, events=events, catalogue=catalogue)
-    _report(run(records, target(to, Settings.from_env(), output), rate=rate, live=live), summary)
+    audience = Audience(seed, viewers, round(start.timestamp() * 1000), round(until.timestamp() * 1000), traces=lines)
+    faults = Faults(
+        broken=broken, loss=loss, duplicates=duplicates, disorder=disorder, lateness=lateness, skew=skew, drift=drift
+    )
+    truths: list[Truth] | None = [] if truth else None
+    tally = Tally()
+    records = arriving(audience, faults=faults, events=events, catalogue=catalogue, truths=truths, tally=tally)
+    done = run(records, target(to, Settings.from_env(), output), rate=rate, live=live, tally=tally)
+    _report(done, summary)
+    if truth and truths is not None:
+        # Without a bound on the records everything up to the window's end was sent.
+        count = write(truths, truth, tally.last_ms if events else audience.end_ms)
+        typer.echo(f"the truth of {count:,} sessions: {truth}")
+
+
+def _judge(viewers: int, seed: int, traces: Traces | None, output: Path | None) -> None:
+    """Print the error of every metric, by fault. Exits 1 if one is beyond its bound."""
+    from streams.intake.accuracy import report
+
+    found = report.run(viewers, seed, traces)
+    typer.echo(report.text(found))
+    if output:
+        report.write_into(output, found)
+    if beyond := report.beyond_bounds(found):
+        typer.echo("beyond their bounds: " + "; ".join(beyond), err=True)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -359,6 +405,8 @@ def _show_import(file: Path, mapping: Mapping, window: Window | None, show: int)
 def _report(done: Summary, path: Path | None) -> None:
     """Print the counts by topic; write them to a file if one is named."""
     names = ("sent", "broken", "duplicates", "acknowledged", "rejected")
+    if lost := done.faults.lost.total():
+        typer.echo(f"{lost:,} events were lost on purpose")
     typer.echo(f"{'topic':<24}" + "".join(f"{name:>14}" for name in names))
     for topic in sorted(done.sent):
         typer.echo(f"{topic:<24}" + "".join(f"{getattr(done, name)[topic]:>14,}" for name in names))

@@ -338,3 +338,9 @@ CREATE OR REPLACE MACRO is_good_stream(is_business_failure, end_reason, is_start
 -- streams. Source: Conviva.
 CREATE OR REPLACE MACRO good_stream_share(good_streams, judged_streams) AS
   CAST(sum(good_streams) AS DOUBLE) / nullif(sum(judged_streams), 0);
+
+-- Lost events. The share of playback events that never arrived: by device and app version it shows whose reports to
+-- trust less. Unit: share, 0..1. Numbers missing between the first and the last `seq` of a session / numbers between
+-- them. Source: CTA-5004.
+CREATE OR REPLACE MACRO event_loss_rate(events_missing, events_expected) AS
+  CAST(sum(events_missing) AS DOUBLE) / nullif(sum(events_expected), 0);

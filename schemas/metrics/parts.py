@@ -46,6 +46,8 @@ _OF_SESSIONS = {
     "paused_ms": ("paused_ms", "time paused, ms"),
     "ad_ms": ("ad_ms", "time in ads, ms"),
     "ad_stall_ms": ("ad_stall_ms", "stalls within ads, ms"),
+    "events_expected": ("expected_event_count", "events whose loss would show as a gap in their running numbers"),
+    "events_missing": ("missing_event_count", "gaps in the running numbers: events that never came"),
 }
 VIEW_PARTS: dict[str, tuple[str, str]] = {
     **{part: (sql, PARTS[part]) for part, sql in _AS_IN_MINUTES.items()},

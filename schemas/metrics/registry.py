@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from schemas.metrics import ads, audience, delivery, engagement, functions, plays, scores, stalls, startup, time
+from schemas.metrics import (
+    ads,
+    audience,
+    delivery,
+    engagement,
+    functions,
+    plays,
+    scores,
+    stalls,
+    startup,
+    telemetry,
+    time,
+)
 from schemas.metrics.metric import Function, Metric
 
 SUBJECTS: dict[str, tuple[Metric, ...]] = {
@@ -15,6 +27,7 @@ SUBJECTS: dict[str, tuple[Metric, ...]] = {
     "Engagement": engagement.METRICS,
     "Ads": ads.METRICS,
     "Scores": scores.METRICS,
+    "Telemetry": telemetry.METRICS,
 }
 METRICS: dict[str, Metric] = {metric.name: metric for metrics in SUBJECTS.values() for metric in metrics}
 FUNCTIONS: tuple[Function, ...] = (*functions.FUNCTIONS, *audience.FUNCTIONS)

@@ -69,6 +69,11 @@ SESSIONS = Table(
         Column("event_count", "long", "events, each once", nullable=False),
         Column("absurd_value_count", "long", "values that no player can mean, left out of the metrics", nullable=False),
         Column("missing_event_count", "long", "gaps in seq", nullable=False),
+        Column(
+            "expected_event_count",
+            "long",
+            "running numbers between the first and the last that came: the events whose loss would show as a gap",
+        ),
         Column("duplicate_event_count", "long", "events that came again", nullable=False),
         Column("first_received_at", "timestamp", "received_at of the first event to arrive", nullable=False),
         Column("last_received_at", "timestamp", "received_at of the last event to arrive", nullable=False),

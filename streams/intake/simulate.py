@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from streams.intake.simulation.audience import Audience
-from streams.intake.simulation.faults import Arriving, Kind, spoil
+from streams.intake.simulation.faults import Arriving, Faults, Kind, Tally, spoil
+from streams.intake.simulation.truth import Truth
 from streams.intake.targets import Target
 
 log = logging.getLogger(__name__)
@@ -22,15 +23,20 @@ NAP_S = 0.05
 """Shortest sleep of a live run: what is due meanwhile leaves together, a little late and never early."""
 
 
+NO_FAULTS = Faults()
+
+
 @dataclass
 class Summary:
-    """What a run sent, by topic. `sent` includes the broken records and the duplicates."""
+    """What a run sent, by topic. `sent` includes the broken records and the duplicates, and not what was lost."""
 
     sent: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
     duplicates: Counter[str] = field(default_factory=Counter)
     acknowledged: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    faults: Tally = field(default_factory=Tally)
+    """What was done to the events before they were sent."""
     seconds: float = 0.0
 
     def count(self, topic: str, kind: Kind) -> None:
@@ -39,25 +45,35 @@ class Summary:
             (self.broken if kind == "broken" else self.duplicates)[topic] += 1
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON: {"seconds", "topics": {topic: {"sent", "broken", "duplicates", "acknowledged", "rejected"}}}."""
+        """For JSON: {"seconds", "topics": {topic: {"sent", "broken", "duplicates", "acknowledged", "rejected", "lost",
+        "delayed", "changed"}}}."""
         names = ("sent", "broken", "duplicates", "acknowledged", "rejected")
-        topics = {topic: {name: getattr(self, name)[topic] for name in names} for topic in sorted(self.sent)}
+        done = ("lost", "delayed", "changed")
+        topics = {
+            topic: {name: getattr(self, name)[topic] for name in names}
+            | {name: getattr(self.faults, name)[topic] for name in done}
+            for topic in sorted(self.sent | self.faults.lost)
+        }
         return {"seconds": round(self.seconds, 3), "topics": topics}
 
 
 def arriving(
     audience: Audience,
     *,
-    broken: float = 0.0,
-    duplicates: float = 0.0,
+    faults: Faults = NO_FAULTS,
     events: int | None = None,
     catalogue: bool = True,
+    truths: list[Truth] | None = None,
+    tally: Tally | None = None,
 ) -> Iterable[Arriving]:
-    """The records of a run, in order; at most `events` of them. The catalogue is announced before anybody watches."""
-    sent = audience.events()
+    """The records of a run, in order; at most `events` of them. The catalogue is announced before anybody watches.
+
+    `truths` gets what really happens in each session, `tally` what is done to its events.
+    """
+    sent = audience.events(truths)
     if catalogue:
         sent = heapq.merge(audience.catalogue(), sent, key=lambda one: one.at_ms)
-    return islice(spoil(sent, audience.seed, broken, duplicates), events)
+    return islice(spoil(sent, audience.seed, faults, tally), events)
 
 
 def run(
@@ -66,14 +82,15 @@ def run(
     *,
     rate: float | None = None,
     live: bool = False,
+    tally: Tally | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Summary:
     """Send the records and wait for the acknowledgements.
 
-    `rate` bounds the records a second. With `live`, a record waits until it is time for it.
+    `rate` bounds the records a second. With `live`, a record waits until it is time for it. `tally`: of these records.
     """
-    summary = Summary()
+    summary = Summary(faults=tally or Tally())
     began = clock()
     try:
         for number, record in enumerate(records):

@@ -6,13 +6,14 @@ import random
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.quality import MINUTE_MS, PARTS
 from schemas.registry import PLAYBACK
 from schemas.session_row import session_row
-from schemas.session_state import Fact, SessionState
+from schemas.session_state import ABSENT, Fact, SessionState
 from schemas.sessionize import sessionize
 from schemas.tables.sessions import SESSIONS
 
@@ -195,6 +196,59 @@ def test_media_without_a_bitrate_does_not_pull_the_average_down() -> None:
 def test_a_seek_alone_does_not_reach_its_target() -> None:
     events = [fact(0, "play"), fact(1, "first_frame"), fact(10, "heartbeat", position_ms=9000)]
     jumped = only(*events, fact(11, "seek", position_ms=90_000), fact(12, "stop"))
-    assert (jumped.max_position_ms, jumped.end_position_ms) == (9000, 90_000)
+    # A second was played between the last position that was told and the jump.
+    assert (jumped.max_position_ms, jumped.end_position_ms) == (10_000, 90_000)
     watched = only(*events, fact(11, "seek", position_ms=90_000), fact(21, "stop", position_ms=99_000))
     assert (watched.max_position_ms, watched.end_position_ms) == (99_000, 99_000)
+
+
+def test_a_position_that_was_only_asked_for_was_not_played() -> None:
+    given_up = only(fact(0, "play", position_ms=50_000), fact(4, "stop", position_ms=50_000))
+    assert given_up.max_position_ms == ABSENT
+    waited = only(
+        fact(0, "play", position_ms=0), fact(1, "first_frame", position_ms=0), fact(10, "seek", position_ms=90_000),
+        fact(10, "stall_start", position_ms=90_000), fact(20, "stop", position_ms=90_000),
+    )  # fmt: skip
+    assert (waited.max_position_ms, waited.seeking_ms) == (9000, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("lost", "begin", "seconds", "column"),
+    [
+        ("first_frame", "", 0, "starting_ms"),
+        ("stall_end", "stall_start", 5, "stall_ms"),
+        ("resume", "pause", 20, "paused_ms"),
+        ("ad_end", "ad_start", 15, "ad_ms"),
+    ],
+)
+def test_a_playhead_that_moves_on_tells_what_was_lost(lost: str, begin: str, seconds: int, column: str) -> None:
+    """A minute with a wait in it whose end never comes: the heartbeat after it says where the playhead is."""
+    events = [fact(0, "play", position_ms=0), fact(1, "first_frame", position_ms=0)]
+    if begin:
+        events += [fact(11, begin, position_ms=10_000), fact(11 + seconds, lost, position_ms=10_000)]
+    beats = [second for second in range(20, 60, 10) if second > 11 + seconds]
+    events += [fact(second, "heartbeat", position_ms=(second - 1 - seconds) * 1000) for second in beats]
+    events.append(fact(60, "stop", position_ms=(59 - seconds) * 1000))
+    known, found = only(*events), only(*(event for event in events if event.kind != lost))
+    assert found.playing_ms == known.playing_ms == (59 - seconds) * 1000
+    assert getattr(found, column) == getattr(known, column) == (seconds or 1) * 1000
+    assert (found.end_reason, found.is_started) == ("stop", True)
+
+
+def test_a_playhead_that_creeps_in_a_stall_does_not_end_it() -> None:
+    state = only(
+        fact(0, "play", position_ms=0), fact(1, "first_frame", position_ms=0),
+        fact(11, "stall_start", position_ms=10_000), fact(21, "heartbeat", position_ms=10_900),
+        fact(31, "stall_end", position_ms=10_900), fact(32, "stop"),
+    )  # fmt: skip
+    assert (state.stall_ms, state.playing_ms) == (20_000, 11_000)
+
+
+@pytest.mark.parametrize(("position_ms", "is_stall"), [(90_000, False), (9_500, True)])
+def test_a_wait_somewhere_else_belongs_to_a_seek_that_was_lost(position_ms: int, is_stall: bool) -> None:
+    state = only(
+        fact(0, "play", position_ms=0), fact(1, "first_frame", position_ms=0),
+        fact(11, "stall_start", position_ms=position_ms), fact(14, "stall_end", position_ms=position_ms),
+        fact(15, "stop"),
+    )  # fmt: skip
+    assert (state.stall_count, state.stall_ms, state.seeking_ms) == ((1, 3_000, 0) if is_stall else (0, 0, 3_000))

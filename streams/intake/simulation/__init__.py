@@ -1,5 +1,7 @@
-"""The simulated audience: who watches (`viewers`), what (`catalogue`), over which line (`network`), and what their
-players (`player`) and screens (`browsing`) report. `audience` puts it on one time axis, `faults` spoils some of it.
+"""The simulated audience: who watches (`viewers`), what (`catalogue`), over which line (`network`, `traces`), what
+they decide (`habits`), and what their players (`player`; `abr` chooses renditions) and screens (`browsing`) report.
+`audience` puts it on one time axis, `truth` says what really happened, `faults` and `drift` spoil what is told.
 
-Every number in here is chosen, none is fitted: simulated playback is simulated. Same seed and window, same bytes.
+The lines are fitted to recorded ones (`fitting`), most other numbers are chosen: docs/simulator.md says which.
+Simulated playback is simulated. Same seed and window, same bytes.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import msgspec
@@ -14,11 +14,13 @@ from schemas.event import Event
 from schemas.registry import EVENT_TOPICS
 from streams.intake.simulation.back_end import BackEndPlayback
 from streams.intake.simulation.browsing import Browser
-from streams.intake.simulation.catalogue import Catalogue
+from streams.intake.simulation.catalogue import Catalogue, Title
 from streams.intake.simulation.experiments import exposure
 from streams.intake.simulation.games import GamePlay
+from streams.intake.simulation.network import CONNECTIONS, Line, Network
 from streams.intake.simulation.player import Player
 from streams.intake.simulation.publishing import Publishing
+from streams.intake.simulation.traces import Traces
 from streams.intake.simulation.truth import Truth
 from streams.intake.simulation.viewers import Viewer, interest, viewer
 
@@ -27,6 +29,10 @@ GOES_ON = 0.55
 AUTOPLAY = 0.6
 """Chance that the next episode starts by itself."""
 
+MATCH_SHARE = 0.06
+"""Share of viewers who come for a match: a live channel, within minutes of its beginning."""
+MATCH_AT, MATCH_SPREAD_MS = 0.4, 90_000
+"""Where in the window it begins, and how far around that they come (standard deviation)."""
 PLAYS_A_GAME = {"mobile": 0.08, "web": 0.03, "smart_tv": 0.03}
 """Chance that a visit ends with a game."""
 
@@ -50,11 +56,15 @@ class Audience:
     viewers: int
     start_ms: int
     end_ms: int
+    scale: float = 1.0
+    """How long everything takes that takes minutes, titles included; 1 is life. Short sessions are quicker to judge."""
+    traces: Traces | None = None
+    """Recorded bandwidth that lines have in place of the model's."""
 
     def events(self, truths: list[Truth] | None = None, *, to_the_end: bool = False) -> Iterator[Sent]:
         """All events in order of time, up to `end_ms` or until the last viewer is gone.
 
-        `truths` gets what happened in each session that was over by then, as its player knows it.
+        `truths` gets what happens in each session, as its player knows it; one that is not over by then stays open.
         """
         encode = msgspec.json.Encoder().encode
         catalogue = Catalogue(self.seed)
@@ -86,14 +96,30 @@ class Audience:
             yield Sent(at_ms, _TOPIC_OF[type(event)], event.key.encode(), encode(event))
 
     def _arrival(self, number: int) -> int:
-        """When this viewer comes: more likely when it is evening there."""
+        """When this viewer comes: more likely when it is evening there, or when a match begins."""
         rng = random.Random(f"arrival/{self.seed}/{number}")
+        if self._comes_for_match(number):
+            begins = self.start_ms + MATCH_AT * (self.end_ms - self.start_ms)
+            return min(self.end_ms - 1, max(self.start_ms, round(rng.gauss(begins, MATCH_SPREAD_MS))))
         country = viewer(self.seed, number).country
         for _ in range(100):
             at_ms = rng.randrange(self.start_ms, self.end_ms)
             if rng.random() < interest(country, at_ms):
                 break
         return at_ms
+
+    def _comes_for_match(self, number: int) -> bool:
+        return random.Random(f"match/{self.seed}/{number}").random() < MATCH_SHARE
+
+    def _scaled(self, title: Title) -> Title:
+        if self.scale == 1 or title.duration_ms is None:
+            return title
+        return replace(title, duration_ms=round(title.duration_ms * self.scale))
+
+    def _line(self, rng: random.Random, who: Viewer) -> Line:
+        if self.traces is not None:
+            return self.traces.line(rng, CONNECTIONS[who.connection].rtt_ms)
+        return Network(rng, CONNECTIONS[who.connection], who.line)
 
     def _visit(
         self, who: Viewer, catalogue: Catalogue, at_ms: int, truths: list[Truth] | None
@@ -102,18 +128,23 @@ class Audience:
         # Another window is another visit: its ids must not be those of an earlier run with the same seed.
         ids = random.Random(f"ids/{self.seed}/{who.number}/{self.start_ms}/{self.end_ms}")
         if who.is_back_end:
-            yield from BackEndPlayback(rng, who, catalogue.pick(rng), at_ms).events()
+            seen = BackEndPlayback(rng, who, self._scaled(catalogue.pick(rng)), at_ms, self.scale)
+            if truths is not None:
+                truths.append(seen.truth)
+            yield from seen.events()
             return
         browser = Browser(rng, ids, who, catalogue, at_ms)
         yield from browser.open()
-        title = catalogue.pick(rng)
+        title = catalogue.match if self._comes_for_match(who.number) else catalogue.pick(rng)
         yield from browser.choose(title)
         while True:
-            player = Player(rng, ids, who, title, browser.now)
-            yield browser.now, exposure(ids, who, player.truth.session_id, title.content_id, browser.now)
-            yield from player.events()
+            player = Player(
+                rng, ids, who, self._scaled(title), browser.now, line=self._line(rng, who), scale=self.scale
+            )
             if truths is not None:
                 truths.append(player.truth)
+            yield browser.now, exposure(ids, who, f"{player.truth.session_id}", title.content_id, browser.now)
+            yield from player.events()
             browser.now = player.now + 1
             yield from browser.rate(title)
             if rng.random() > (GOES_ON if player.saw_the_end else GOES_ON / 2):

@@ -49,6 +49,11 @@ class Catalogue:
         self._on_demand_weights = _zipf(len(self._on_demand))
         self._live_weights = _zipf(len(self._live))
 
+    @property
+    def match(self) -> Title:
+        """The live channel with the match that many come for."""
+        return self._live[0]
+
     def pick(self, rng: random.Random) -> Title:
         """A title as viewers choose: the popular ones most often."""
         if rng.random() < LIVE_SHARE:

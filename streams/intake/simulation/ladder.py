@@ -1,7 +1,8 @@
-"""The renditions of a title, and how a player chooses among them while the line changes."""
+"""The renditions of a title, and which of them a screen is offered."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal, NamedTuple
 
 from streams.intake.simulation.viewers import Viewer
@@ -30,36 +31,16 @@ LADDER = (
 )
 
 SAFETY = {"careful": 0.65, "bold": 0.9}
-"""Experiment arm → share of the measured bandwidth that an empty buffer lets the player use."""
+"""Experiment arm → share of the estimated bandwidth that the player uses. 0.9 is what dash.js does."""
+TOP_KBPS = {"mobile": 6_500, "web": 8_500, "smart_tv": 8_500}
+"""What a device is offered at most; a 4K screen all."""
 
 
-class AdaptiveBitrate:
-    """Rate-based while the buffer is low, bolder as it fills: up one step at a time, down at once."""
+@cache
+def _steps(top_kbps: int) -> tuple[Rendition, ...]:
+    return tuple(step for step in LADDER if step.kbps <= top_kbps)
 
-    def __init__(self, viewer: Viewer, expected_kbps: float) -> None:
-        top = {"mobile": 6_500, "web": 8_500, "smart_tv": 16_000 if viewer.is_4k else 8_500}[viewer.device]
-        self._steps = [step for step in LADDER if step.kbps <= top]
-        self._safety = SAFETY[viewer.arm]
-        self._kbps = expected_kbps
-        # Players begin low: the first segment has to be quick.
-        self._place = min(3, self._best(expected_kbps * 0.35))
 
-    def measured(self, kilobits: float, took_ms: int) -> None:
-        """A download was finished."""
-        self._kbps = 0.6 * self._kbps + 0.4 * kilobits * 1000 / took_ms
-
-    def choose(self, fill: float) -> Rendition:
-        """The rendition of the next segment, with the buffer filled to this share."""
-        best = self._best(self._kbps * (self._safety + (1.1 - self._safety) * fill))
-        self._place = min(best, self._place + 1)
-        return self._steps[self._place]
-
-    @property
-    def first(self) -> Rendition:
-        return self._steps[self._place]
-
-    def _best(self, kbps: float) -> int:
-        place = 0
-        while place + 1 < len(self._steps) and self._steps[place + 1].kbps <= kbps:
-            place += 1
-        return place
+def steps_of(viewer: Viewer) -> tuple[Rendition, ...]:
+    """The renditions for this viewer's screen, from the lowest."""
+    return _steps(LADDER[-1].kbps if viewer.is_4k else TOP_KBPS[viewer.device])

@@ -5,8 +5,7 @@ All examples are in them, told apart by the column `example`: a number, the plac
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import duckdb
@@ -14,10 +13,10 @@ import pyarrow as pa
 
 from schemas.derive import arrow_schema
 from schemas.metrics.example import START_MS, end_ms, facts, parsed
-from schemas.metrics.macros import ad_part, metrics_sql, session_columns, view_part
+from schemas.metrics.macros import ad_part, metrics_sql
 from schemas.metrics.metric import Example
-from schemas.metrics.parts import AD_PARTS, VIEW_PARTS
-from schemas.quality import PARTS, STARTUP_BUCKETS
+from schemas.metrics.parts import AD_PARTS
+from schemas.metrics.relations import minutes_sql, registers, views_sql
 from schemas.session_row import session_row
 from schemas.session_state import PLAYING, STALLED
 from schemas.sessionize import sessionize
@@ -40,14 +39,8 @@ def connection(examples: list[Example]) -> duckdb.DuckDBPyConnection:
     con.execute(metrics_sql())
     rows = [{"example": place, **row} for place, example in enumerate(examples) for row in session_rows(example)]
     _table(con, "sessions", rows, pa.schema([("example", pa.int64()), *_COLUMNS]))
-    parts = ", ".join(f"{view_part(part)} AS {part}" for part in VIEW_PARTS if part not in _COLUMNS.names)
-    con.execute(f"CREATE TABLE views AS SELECT *, {parts} FROM (SELECT *, {session_columns()} FROM sessions)")
-    sums = ", ".join(f"sum(m.{part})::BIGINT AS {part}" for part in PARTS)
-    buckets = ", ".join(f"count(*) FILTER (m.startup_bucket = {bucket})" for bucket in range(STARTUP_BUCKETS))
-    con.execute(
-        f"CREATE TABLE minutes AS SELECT example, m.minute, {sums}, [{buckets}] AS startup_histogram "
-        "FROM (SELECT example, unnest(minutes) AS m FROM sessions) GROUP BY ALL"
-    )
+    con.execute(f"CREATE TABLE views AS {views_sql('sessions', _COLUMNS.names)}")
+    con.execute(f"CREATE TABLE minutes AS {minutes_sql('sessions', 'example')}")
     viewers = [
         {"example": row["example"], "viewer_registers": registers([row["user_id"] or row["session_id"]])}
         for row in rows
@@ -94,12 +87,3 @@ def _ads(con: duckdb.DuckDBPyConnection, examples: list[Example]) -> None:
             con.execute("INSERT INTO ad_events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     parts = ", ".join(f"{ad_part(part)} AS {part}" for part in AD_PARTS)
     con.execute(f"CREATE TABLE ads AS SELECT example, {parts} FROM ad_events GROUP BY ALL")
-
-
-def registers(viewers: Iterable[str]) -> list[int]:
-    """As batch writes them: the low 10 bits of a hash choose the register, the others give the rank."""
-    found = [0] * 1024
-    for viewer in viewers:
-        hashed = int.from_bytes(hashlib.blake2b(viewer.encode(), digest_size=8).digest(), "big")
-        found[hashed % 1024] = max(found[hashed % 1024], 55 - max(1, (hashed >> 10).bit_length()))
-    return found

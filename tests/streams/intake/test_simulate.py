@@ -17,6 +17,7 @@ from schemas.registry import EVENT_TOPICS
 from schemas.topic import Topic
 from streams.intake.simulate import arriving, run
 from streams.intake.simulation.audience import Audience
+from streams.intake.simulation.faults import Faults
 from streams.intake.targets import ToCollector, ToFile, ToKafka
 from tests.streams.intake.collector_world import LETTERS, PLAYBACK, UI, RunningCollector, as_sent, letters, read_all
 
@@ -55,7 +56,7 @@ class Remembering(ToFile):
 def test_the_rate_bounds_and_the_file_has_what_was_counted(tmp_path: Path) -> None:
     clock = Clock(1_000.0)
     target = Remembering(tmp_path / "events.ndjson", clock)
-    records = list(arriving(AUDIENCE, broken=0.1, duplicates=0.1, events=2_000, catalogue=False))
+    records = list(arriving(AUDIENCE, faults=Faults(broken=0.1, duplicates=0.1), events=2_000, catalogue=False))
     done = run(records, target, rate=500, clock=clock, sleep=clock.sleep)
     assert done.seconds == pytest.approx(1_900 / 500)
     lines = (tmp_path / "events.ndjson").read_bytes().split(b"\n")[:-1]
@@ -99,7 +100,7 @@ def test_kafka_holds_what_the_command_counted(kafka: Settings, topics: dict[str,
 
 @pytest.mark.kafka
 def test_the_same_run_through_the_collector(collector: RunningCollector, kafka: Settings) -> None:
-    records = list(arriving(AUDIENCE, broken=0.05, duplicates=0.05, events=5_000))
+    records = list(arriving(AUDIENCE, faults=Faults(broken=0.05, duplicates=0.05), events=5_000))
     done = run(records, ToCollector(kafka))
     assert (done.acknowledged + done.rejected) == done.sent
     assert done.rejected == done.broken
