@@ -16,7 +16,7 @@ from tests.chaos.faults import NotInjected
 from tests.chaos.proxy import Proxy
 from tests.chaos.world import World
 
-SMALL_DISK = "64m"
+SMALL_DISK = "192m"
 
 
 @dataclass(frozen=True)
