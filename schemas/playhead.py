@@ -64,7 +64,7 @@ def has_jumped(state: Any, event: Any) -> bool:
 @shared
 def _is_known(state: Any) -> bool:
     """Whether one knows where the playhead is: where it was, and what has played since."""
-    return bool(state.end_position_ms != ABSENT and state.position_media_ms != ABSENT)
+    return ABSENT not in (state.end_position_ms, state.position_media_ms)
 
 
 @shared
