@@ -178,8 +178,8 @@ class Numbers(msgspec.Struct):
     """Furthest position that was played. The target of a seek is none until something is reported from there."""
     end_position_ms: int = ABSENT
     """Newest position, wherever it came from: where the viewer left."""
-    position_media_ms: int = 0
-    """`media_ms` when it was told."""
+    position_media_ms: int = ABSENT
+    """`media_ms` when it was told; ABSENT where it may be an ad's position."""
     dropped_frames: int = ABSENT
     live_latency_sum_ms: int = 0
     live_latency_samples: int = 0

@@ -129,7 +129,7 @@ def _judge(viewers: int, seed: int, traces: Traces | None, output: Path | None) 
     typer.echo(report.text(found))
     if output:
         report.write_into(output, found)
-    if beyond := report.beyond_bounds(found):
+    if beyond := report.beyond_bounds(found, report.slack(viewers)):
         typer.echo("beyond their bounds: " + "; ".join(beyond), err=True)
         raise typer.Exit(1)
 

@@ -218,7 +218,6 @@ def test_a_position_that_was_only_asked_for_was_not_played() -> None:
         ("first_frame", "", 0, "starting_ms"),
         ("stall_end", "stall_start", 5, "stall_ms"),
         ("resume", "pause", 20, "paused_ms"),
-        ("ad_end", "ad_start", 15, "ad_ms"),
     ],
 )
 def test_a_playhead_that_moves_on_tells_what_was_lost(lost: str, begin: str, seconds: int, column: str) -> None:
@@ -233,6 +232,34 @@ def test_a_playhead_that_moves_on_tells_what_was_lost(lost: str, begin: str, sec
     assert found.playing_ms == known.playing_ms == (59 - seconds) * 1000
     assert getattr(found, column) == getattr(known, column) == (seconds or 1) * 1000
     assert (found.end_reason, found.is_started) == ("stop", True)
+
+
+def test_a_playhead_that_moves_with_an_ad_does_not_end_it() -> None:
+    """An ad in the stream, or in the element of the content."""
+    state = only(
+        fact(0, "play", position_ms=0), fact(1, "first_frame", position_ms=0), fact(11, "ad_start", position_ms=10_000),
+        fact(21, "heartbeat", position_ms=20_000), fact(41, "ad_end", position_ms=40_000), fact(46, "stop"),
+    )  # fmt: skip
+    assert (state.ad_ms, state.playing_ms) == (30_000, 15_000)
+
+
+@pytest.mark.parametrize(("ad_ms", "after_ms"), [(40_000, 45_000), (30_000, 15_000), (10_000, 15_000)])
+def test_a_stall_after_an_ad_is_a_stall_wherever_the_ad_moved_the_playhead(ad_ms: int, after_ms: int) -> None:
+    """An ad in the stream, one in the content's element that tells its own position, one beside the content."""
+    state = only(
+        fact(0, "play", position_ms=0), fact(1, "first_frame", position_ms=0), fact(11, "ad_start", position_ms=10_000),
+        fact(41, "ad_end", position_ms=ad_ms), fact(46, "stall_start", position_ms=after_ms),
+        fact(48, "stall_end", position_ms=after_ms), fact(50, "stop", position_ms=after_ms + 2_000),
+    )  # fmt: skip
+    assert (state.stall_count, state.stall_ms, state.ad_ms, state.playing_ms) == (1, 2_000, 30_000, 17_000)
+
+
+def test_a_player_that_jumps_to_its_beginning_has_not_begun() -> None:
+    state = only(
+        fact(0, "play", position_ms=0), fact(10, "heartbeat", position_ms=2_400_000),
+        fact(12, "first_frame", position_ms=2_400_000), fact(22, "stop", position_ms=2_410_000),
+    )  # fmt: skip
+    assert (state.starting_ms, state.startup_ms, state.playing_ms) == (12_000, 12_000, 10_000)
 
 
 def test_a_playhead_that_creeps_in_a_stall_does_not_end_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,6 +129,11 @@ def _differing(truth: Side, platform: Side) -> int:
     )
     ((count,),) = platform.con.execute(query).fetchall()
     return int(count)
+
+
+def slack(viewers: int) -> float:
+    """Bounds are stated for VIEWERS; of fewer, chance is larger by the root of how many fewer."""
+    return max(1.0, math.sqrt(VIEWERS / viewers))
 
 
 def beyond_bounds(report: Report, slack: float = 1.0) -> list[str]:

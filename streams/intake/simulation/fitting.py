@@ -87,14 +87,14 @@ def logs(traces: Traces) -> tuple[list[Floats], Floats]:
     return [np.log(one / median) for one, median in zip(found, medians, strict=True)], medians
 
 
-def fit(observed: list[Floats]) -> Chain:
+def fit(observed: list[Floats], rounds: int = ROUNDS) -> Chain:
     """Baum-Welch from quantiles of the data on; the M-step is a weighted regression of each value on the last."""
     everything = np.concatenate(observed)
     levels = np.quantile(everything, [0.05, 0.4, 0.8])
     memories = np.full(CONDITIONS, 0.5)
     spreads = everything.std() * np.array([0.8, 0.2, 0.4])
     moves = np.full((CONDITIONS, CONDITIONS), 0.05) + np.eye(CONDITIONS) * (1 - 0.05 * CONDITIONS)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         chain = Chain(levels, memories, spreads, moves)
         # Of each condition: the sums of 1, last, value, last², last × value, value².
         sums = np.zeros((6, CONDITIONS))
