@@ -52,6 +52,8 @@ class Recording:
     seq: np.ndarray
     kind: np.ndarray
     bitrate: np.ndarray
+    position: np.ndarray
+    """Of the playhead, ms: how long the session has played."""
     running: dict[str, np.ndarray]
     """Totals of the events up to each place."""
 
@@ -67,8 +69,9 @@ class Recording:
         """Key and value of the events from `first` to before `events`; with `at_ms` they all happened then."""
         second, head = -1, ""
         here = slice(first, events)
-        columns = (column[here].tolist() for column in (self.at_ms, self.session, self.seq, self.kind, self.bitrate))
-        for recorded, session, seq, kind, bitrate in zip(*columns, strict=True):
+        asked = (self.at_ms, self.session, self.seq, self.kind, self.bitrate, self.position)
+        columns = (column[here].tolist() for column in asked)
+        for recorded, session, seq, kind, bitrate, position in zip(*columns, strict=True):
             at = recorded if at_ms is None else at_ms
             if at // 1000 != second:
                 second = at // 1000
@@ -79,7 +82,7 @@ class Recording:
                 f'{{"eventId":"{session:08x}-{seq:04x}-4bd1-9f3e-6c0d2a","eventType":"{KINDS[kind]}",'
                 f'"timestamp":"{head}{at % 1000:03d}Z","userId":"{user}","sessionId":"session-{session}",'
                 f'"contentId":"title-{session * 7 % 5_000}","deviceType":"{DEVICES[session % 3]}","seq":{seq},'
-                f'"positionMs":{seq * 9_000},"bitrateKbps":{bitrate},"quality":"{QUALITIES[bitrate // 4_000]}",'
+                f'"positionMs":{position},"bitrateKbps":{bitrate},"quality":"{QUALITIES[bitrate // 4_000]}",'
                 f'"country":"{COUNTRIES[session // 3 % 16]}","cdn":"{CDNS[session % 7 % 3]}",'
                 f'"appVersion":"{APPS[session % 11 % 4]}","abCell":{session % 10}}}'.encode(),
             )
@@ -96,10 +99,13 @@ def record(events: int, seed: int = 7) -> Recording:
         session += 1
     at, sessions, seq, kind, bitrate = (np.frombuffer(column, dtype=column.typecode) for column in columns)
     parts = _parts(at, seq, kind, bitrate)
+    played = np.cumsum(parts["playing_ms"])
+    begins = np.flatnonzero(seq == 0)
+    position = played - np.repeat(played[begins], np.diff(begins, append=len(seq)))
     # Sessions were written one after another with any beginning: spread evenly, then in the order of time.
     order = np.argsort(at, kind="stable")
     running = {name: np.cumsum(column[order]) for name, column in parts.items()}
-    return Recording(at[order], sessions[order], seq[order], kind[order], bitrate[order], running)
+    return Recording(at[order], sessions[order], seq[order], kind[order], bitrate[order], position[order], running)
 
 
 def _play_one(random_: random.Random, session: int, start_ms: int, columns: Sequence[array[int]]) -> None:
