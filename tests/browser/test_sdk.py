@@ -268,6 +268,7 @@ def test_one_element_several_titles_and_a_browser_that_refuses_to_begin(stage: S
     late.evaluate("() => { v.playbackRate = 1.5 }")
     for page in (refused, late, row):
         page.evaluate("() => v.pause()")
+        happened(page, "pause")  # it is told in a task of its own: leaving at once may be before that
         page.goto("about:blank")
     stage.wait(
         lambda told: (
