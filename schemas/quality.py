@@ -9,6 +9,8 @@ from __future__ import annotations
 import msgspec
 
 MINUTE_MS = 60_000
+HEARD_WITHIN_MS = 60_000
+"""Concurrent sessions are those in playing or stalled state that were heard from within this time."""
 
 PARTS: dict[str, str] = {
     "events": "events that happened in the minute",

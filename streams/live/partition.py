@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from infra.errors import ProcessError
 from schemas.piece import PIECE_WIDTH, pieces_of_an_event
-from schemas.quality import MINUTE_MS, PARTS
+from schemas.quality import HEARD_WITHIN_MS, MINUTE_MS, PARTS
 from schemas.session_state import PLAYING, STALLED
 from streams.live import fold, records
 from streams.live.events import BUCKETS
@@ -34,8 +34,6 @@ from streams.live.place import Place
 from streams.live.sessions import Sessions, empty_session
 from streams.sources import PLAYBACK_SOURCE, Source
 
-HEARD_WITHIN_MS = 60_000
-"""Concurrent sessions are those in playing or stalled state that were heard from within this time."""
 MOST_BUCKETS = BUCKETS // 4
 """So many buckets does one flush write: a round takes four."""
 BUDGET_BYTES = 1_500_000

@@ -20,9 +20,10 @@ from schemas.metrics.metric import Metric
 from schemas.metrics.parts import AD_PARTS, SCORES, VIEW_PARTS
 from schemas.metrics.registry import METRICS
 from schemas.metrics.relations import histogram_sql, registers, views_sql
-from schemas.quality import MINUTE_MS
+from schemas.piece import startup_bucket
+from schemas.quality import HEARD_WITHIN_MS, MINUTE_MS
 from schemas.tables.sessions import SESSIONS
-from streams.intake.accuracy.platform import AD_FIELDS, HEARD_WITHIN_MS, Measured
+from streams.intake.accuracy.platform import AD_FIELDS, Measured
 from streams.intake.simulation.truth import Truth
 
 _AS_MEASURED = arrow_schema(SESSIONS.columns)
@@ -101,22 +102,16 @@ class Side:
 
 def of_truth(truths: Sequence[Truth], probes: Sequence[int]) -> Side:
     """The simulation's own side. `probes`: moments at which concurrent viewers are counted, Unix ms."""
-    rows = [truth.row() for truth in truths]
-    schema = pa.schema(
-        [
-            field.with_nullable(True) if field.name != "startup_bucket" else field
-            for field in _AS_MEASURED
-            if rows and field.name in rows[0]
-        ]
-    )
+    rows = [truth.row() | {"startup_bucket": _bucket(truth.startup_ms)} for truth in truths]
+    schema = pa.schema([field.with_nullable(True) for field in _AS_MEASURED if rows and field.name in rows[0]])
     sessions = pa.Table.from_pylist(rows, schema)
-    con = duckdb.connect()
-    con.register("given", sessions)
-    bucket = "CASE WHEN startup_ms >= 0 THEN least(79, floor(4 * log2(greatest(startup_ms, 1)) + 1e-9))::INT END"
-    sessions = con.execute(f"SELECT *, {bucket} AS startup_bucket FROM given").to_arrow_table()
     ads = {part: sum(getattr(truth, part) for truth in truths) for part in AD_PARTS}
     watching = [sum(_is_seen(truth, at_ms) for truth in truths) for at_ms in probes]
     return Side(sessions, ads, watching, _by_minute(truths))
+
+
+def _bucket(startup_ms: int | None) -> int | None:
+    return None if startup_ms is None else startup_bucket(startup_ms)
 
 
 def _is_seen(truth: Truth, at_ms: int) -> bool:

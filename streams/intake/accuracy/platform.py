@@ -11,6 +11,7 @@ from typing import Any
 from infra.errors import ContractError
 from schemas.event import identity
 from schemas.fact import fact_of
+from schemas.quality import HEARD_WITHIN_MS
 from schemas.registry import EVENT_TOPICS, PLAYBACK
 from schemas.session_row import session_row
 from schemas.session_state import PLAYING, STALLED, Fact
@@ -20,8 +21,6 @@ from streams.intake.simulation.faults import Arriving
 ADS = "ads.events"
 AD_FIELDS = ("ad_request_id", "ad_id", "sequence", "ad_count", "quartile")
 TIMEOUT_MS = 1_800_000
-HEARD_WITHIN_MS = 60_000
-"""As the stream worker counts concurrent viewers (`streams/live/partition.py`, which loads the whole worker)."""
 LONG_MS = 30 * 86_400_000
 
 

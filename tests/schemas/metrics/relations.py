@@ -17,11 +17,11 @@ from schemas.metrics.macros import ad_part, metrics_sql
 from schemas.metrics.metric import Example
 from schemas.metrics.parts import AD_PARTS
 from schemas.metrics.relations import minutes_sql, registers, views_sql
+from schemas.quality import HEARD_WITHIN_MS
 from schemas.session_row import session_row
 from schemas.session_state import PLAYING, STALLED
 from schemas.sessionize import sessionize
 from schemas.tables.sessions import SESSIONS
-from streams.live.partition import HEARD_WITHIN_MS
 
 TIMEOUT_MS = 1_800_000
 
