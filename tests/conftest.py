@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase
+from hypothesis import settings as hypothesis_settings
 
 from infra import broker as embedded
 from infra import isolated
@@ -20,6 +22,9 @@ from schemas.topic import Topic
 from tests.streams.intake.collector_world import RunningCollector
 
 free_ports = isolated.free_ports
+
+# `make mutate` wants to know that a test fails, not the smallest example for it, which may take minutes to find.
+hypothesis_settings.register_profile("no-shrinking", phases=(Phase.explicit, Phase.generate))
 
 
 def isolated_settings(home: Path) -> Settings:

@@ -207,7 +207,8 @@ def run(test: str, mutant: Mutant | None, folder: Path) -> tuple[int, str]:
         else:
             old.unlink()
     root = tree(folder, mutant)
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "", test]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-profile", "no-shrinking", "-m", ""]
+    command = [sys.executable, "-m", "pytest", *options, test]
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     testing = subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
