@@ -67,19 +67,21 @@ class Sessions:
 
     def add(self, sessions: npt.NDArray[Any], bucket: int) -> None:
         """Take over stored sessions."""
-        while int(self.table.used[0]) <= len(sessions):
-            self.grow()
+        if int(self.table.used[0]) <= len(sessions):
+            self.grow(len(sessions))
         insert_all(self.table, sessions, bucket)
 
     def drop(self, rows: npt.NDArray[np.int64]) -> None:
         """Forget sessions."""
         _drop_all(self.table, rows)
 
-    def grow(self) -> None:
-        """Make room, and leave deleted places behind."""
+    def grow(self, more: int = 1) -> None:
+        """Make room for more sessions, and leave deleted places behind."""
         old = self.table
-        needed = 2 * len(old.rows) if int(old.used[0]) < len(old.rows) // 2 else len(old.rows)
-        new = _room_for(needed)
+        rows, held = len(old.rows), len(self)
+        while rows - held < max(rows // 2, more + 1):
+            rows *= 2
+        new = _room_for(rows)
         size = len(old.rows)
         new.rows[:size] = old.rows
         new.buckets[:size] = old.buckets
