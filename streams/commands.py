@@ -48,9 +48,8 @@ ToOption = Annotated[To, typer.Option("--to", help="Where to send: the topics, t
 OutputOption = Annotated[Path | None, typer.Option("--output", help="With --to file: one record a line.")]
 RateOption = Annotated[float | None, typer.Option("--rate", min=0.1, help="Most records a second.")]
 SummaryOption = Annotated[Path | None, typer.Option("--summary", help="Write the counts to this file as JSON.")]
-DateTime = Annotated[
-    datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"], help="UTC.")
-]
+_MINUTES = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
+DateTime = Annotated[datetime | None, typer.Option(formats=_MINUTES, help="UTC.")]
 
 
 @app.command()
@@ -364,6 +363,42 @@ def reconcile_command(
     report = reconcile(Settings.from_env(), wait)
     typer.echo(to_json(report) if as_json else as_text(report))
     if not report.holds:
+        raise typer.Exit(1)
+
+
+@app.command("parity")
+def parity_command(
+    *,
+    minutes: Annotated[int, typer.Option(min=1, help="So many of the newest minutes.")] = 120,
+    first: Annotated[datetime | None, typer.Option("--from", formats=_MINUTES, help="First minute, UTC.")] = None,
+    end: Annotated[datetime | None, typer.Option("--to", formats=_MINUTES, help="End, UTC; not included.")] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds that the sink may take to catch up with live.")] = 30,
+    lines: Annotated[int, typer.Option(min=0, help="So many differences are shown.")] = 20,
+    trend: Annotated[int, typer.Option("--trend", min=0, help="Show the last so many comparisons; make none.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: every difference.")] = False,
+) -> None:
+    """Live numbers against batch's, by minute and dimension, and why they differ. Exits 1 if one is unexplained."""
+    import msgspec
+
+    from infra.errors import SettingsError
+    from infra.settings import Settings
+    from streams.parity import history, report
+
+    settings = Settings.from_env()
+    if trend:
+        past = history.recent(settings, trend)
+        typer.echo(msgspec.json.encode(past).decode() if as_json else history.as_text(past))
+        return
+    if (first is None) != (end is None):
+        msg = "--from and --to go together, e.g. --from 2026-01-15T20:00 --to 2026-01-15T21:00"
+        raise SettingsError(msg)
+    window = report.newest(minutes, datetime.now(UTC))
+    if first and end:
+        window = first.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
+    made = report.parity(settings, window, wait)
+    history.remember(settings, made)
+    typer.echo(report.as_json(made) if as_json else report.as_text(made, lines))
+    if not made.holds:
         raise typer.Exit(1)
 
 

@@ -1,0 +1,235 @@
+"""The lake's side of parity: what batch has published, up to which records, and the records of both sides."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from infra.delta_scan import arrow, query, scan
+from infra.errors import LakeDamaged, ProcessError
+from infra.settings import Settings
+from infra.topics import partition_count, topic_id
+from schemas.cmcd.report import REPORT_COLUMNS, reports_of
+from schemas.fact import FACT_COLUMNS, facts_of, from_ms
+from schemas.quality import DIMENSIONS, PARTS
+from schemas.registry import PLAYBACK, SESSION_TOPICS
+from schemas.tables import BRONZE, DEAD_LETTERS
+from schemas.tables.sessions import SESSIONS
+from schemas.topic import EventTopic
+from streams.ownership import transaction_of
+from streams.parity.explain import Amounts, RowKey
+from streams.parity.live import amounts_of
+from streams.parity.replay import Clock, Place, Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+QUALITY = "gold.quality_minute"
+REQUEST = "publish.json"
+POLL_S = 0.5
+MARGIN_MS = 3_600_000
+"""Records further from the window than this, beyond the time-out, add nothing to its minutes."""
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest publish. `bronze`: bronze table → the version that its sessions were made of."""
+
+    publish_id: str
+    cutover_minute: datetime
+    version: int
+    bronze: dict[str, int]
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
+    publish_id: str
+    cutover_minute: datetime
+    versions: dict[str, int]
+
+
+def published(settings: Settings) -> Published | None:
+    """What batch has published last; None before the first publish. Raises LakeDamaged when it can't be traced."""
+    path = settings.warehouse / REQUEST
+    try:
+        request = msgspec.json.decode(path.read_bytes(), type=_Request)
+    except FileNotFoundError:
+        return None
+    version = request.versions.get(QUALITY)
+    if version is None:
+        return None
+    gold = f"{settings.lake_root}/{QUALITY.replace('.', '/')}"
+    sessions = _complete(gold, version).get(SESSIONS.full_name)
+    if sessions is None:
+        msg = (
+            f"{gold} version {version}: expected a commit that says which version of {SESSIONS.full_name} it is made of"
+        )
+        raise LakeDamaged(msg)
+    return Published(
+        publish_id=request.publish_id,
+        cutover_minute=request.cutover_minute,
+        version=version,
+        bronze=_complete(SESSIONS.path(settings.lake_root), sessions),
+    )
+
+
+def batch_rows(settings: Settings, publish: Published, window_ms: tuple[int, int]) -> dict[RowKey, Amounts]:
+    """The published rows of the minutes of [window)."""
+    source = scan(f"{settings.lake_root}/{QUALITY.replace('.', '/')}", publish.version)
+    known = {row["column_name"] for row in query(f"DESCRIBE SELECT * FROM {source}")}
+    parts = ", ".join(part for part in PARTS if part in known)  # published before a part was there: 0
+    rows = query(
+        f"SELECT rollup, epoch_ms(minute) AS minute_ms, {', '.join(DIMENSIONS)}, startup_histogram, {parts} "
+        f"FROM {source} WHERE minute >= {_stamp(window_ms[0])} AND minute < {_stamp(window_ms[1])}"
+    )
+    return {
+        RowKey(row["rollup"], row["minute_ms"], tuple(row[name] for name in DIMENSIONS)): amounts_of(row)
+        for row in rows
+    }
+
+
+@dataclass(frozen=True)
+class Bronze:
+    """The tables of records as they are at one moment."""
+
+    settings: Settings
+    tables: Mapping[str, DeltaTable]
+    """Topic → its table; a topic without records has none."""
+    letters: DeltaTable | None
+
+    @classmethod
+    def now(cls, settings: Settings) -> Bronze:
+        opened = {topic.name: _open(BRONZE[topic.name].path(settings.lake_root)) for topic in SESSION_TOPICS}
+        there = {name: table for name, table in opened.items() if table is not None}
+        return cls(settings, there, _open(DEAD_LETTERS.path(settings.lake_root)))
+
+    def positions(self, version_of: Mapping[str, int] | None = None) -> dict[Place, int]:
+        """Partition → the offset before which everything is there; `version_of`: as of these versions of the tables."""
+        from deltalake import DeltaTable
+
+        found = {}
+        for name, table in self.tables.items():
+            at = table
+            if version_of is not None:
+                version = version_of.get(BRONZE[name].full_name)
+                if version is None:
+                    continue
+                at = DeltaTable(table.table_uri, version=version)
+            of_topic = topic_id(self.settings, name)
+            for partition in range(partition_count(self.settings, name)):
+                found[Place(name, partition)] = at.transaction_version(transaction_of(of_topic, partition)) or 0
+        return found
+
+    def clocks(self) -> dict[Place, Clock]:
+        """Of every partition: rows and dead letters move it."""
+        found = {}
+        for name, table in self.tables.items():
+            rows = arrow(f"""
+                SELECT partition, "offset", max(epoch_ms(received_at)) OVER (
+                    PARTITION BY partition ORDER BY "offset") AS clock_ms
+                FROM (SELECT partition, "offset", received_at FROM {_scan(table)}
+                      UNION ALL {self._letters(name)}) ORDER BY partition, "offset" """)
+            partitions, places, stamps = (rows.column(k).to_numpy() for k in range(3))
+            for partition in np.unique(partitions).tolist():
+                is_of = partitions == partition
+                found[Place(name, partition)] = Clock(places[is_of].astype(np.int64), stamps[is_of].astype(np.int64))
+        return found
+
+    def records(self, window_ms: tuple[int, int]) -> Iterator[Record]:
+        """Every record of every group that has one in or near the window."""
+        reach_ms = self.settings.session_timeout_s * 1000 + MARGIN_MS
+        near = f"occurred_at >= {_stamp(window_ms[0] - reach_ms)} AND occurred_at < {_stamp(window_ms[1] + MARGIN_MS)}"
+        touched = " UNION ".join(
+            f"SELECT {_group(name)} AS group_id FROM {_scan(table)} WHERE {near}" for name, table in self.tables.items()
+        )
+        for topic in SESSION_TOPICS:
+            if (table := self.tables.get(topic.name)) is not None:
+                columns = ", ".join(dict.fromkeys(("partition", '"offset"', "user_id", *_columns(topic))))
+                group = _group(topic.name)
+                yield from records_of(
+                    topic,
+                    arrow(f"SELECT {group} AS group_of, {columns} FROM {_scan(table)} WHERE {group} IN ({touched})"),
+                )
+
+    def dead_letters(self, window_ms: tuple[int, int]) -> dict[str, int]:
+        """Dead letters of these topics that were received in the window, by reason."""
+        if self.letters is None:
+            return {}
+        names = ", ".join(f"'{topic.name}'" for topic in SESSION_TOPICS)
+        rows = query(f"""SELECT reason, count(*) AS n FROM {_scan(self.letters)} WHERE topic IN ({names})
+            AND received_at >= {_stamp(window_ms[0])} AND received_at < {_stamp(window_ms[1])} GROUP BY ALL""")
+        return {row["reason"]: row["n"] for row in rows}
+
+    def _letters(self, name: str) -> str:
+        if self.letters is None:
+            return "SELECT NULL, NULL, NULL WHERE false"
+        return f"SELECT partition, \"offset\", received_at FROM {_scan(self.letters)} WHERE topic = '{name}'"
+
+
+def sunk(settings: Settings, ends: Mapping[Place, int], wait_s: float) -> Bronze:
+    """Bronze, once it holds what live has applied. Raises ProcessError when time is up before that."""
+    until = time.monotonic() + wait_s
+    while True:
+        bronze = Bronze.now(settings)
+        has = bronze.positions()
+        behind = {place: end for place, end in ends.items() if end > has.get(place, 0)}
+        if not behind:
+            return bronze
+        if time.monotonic() >= until:
+            place, end = next(iter(behind.items()))
+            msg = (
+                f"expected bronze to hold what live has applied, {end:,} of {place.topic}/{place.partition}; after "
+                f"{wait_s:g} s it is at {has.get(place, 0):,}: is the sink running?"
+            )
+            raise ProcessError(msg)
+        time.sleep(POLL_S)
+
+
+def records_of(topic: EventTopic, rows: pa.Table) -> Iterator[Record]:
+    """Records of rows that have `group_of`, partition, offset, user_id and the columns of a fact or a report."""
+    for batch in rows.combine_chunks().to_batches():
+        told: list[Any] = facts_of(batch) if topic is PLAYBACK else reports_of(batch)
+        columns = (batch.column(name).to_pylist() for name in ("partition", "offset", "group_of", "user_id"))
+        for partition, offset, group_id, user_id, one in zip(*columns, told, strict=True):
+            yield Record(Place(topic.name, partition), offset, group_id, user_id or one.session_id or "", one)
+
+
+def _columns(topic: EventTopic) -> tuple[str, ...]:
+    return FACT_COLUMNS if topic is PLAYBACK else REPORT_COLUMNS
+
+
+def _group(name: str) -> str:
+    return "group_id" if name == PLAYBACK.name else "session_id"
+
+
+def _complete(path: str, version: int) -> dict[str, int]:
+    """Source table → version that the table holds everything up to, as its commits say it (`batch/history.py`)."""
+    from deltalake import DeltaTable
+
+    for commit in DeltaTable(path).history():
+        if commit["version"] <= version:
+            note = json.loads(commit.get("userMetadata") or "{}")
+            if "complete" in note:
+                complete: dict[str, int] = note["complete"]
+                return complete
+    return {}
+
+
+def _open(path: str) -> DeltaTable | None:
+    from deltalake import DeltaTable
+
+    return DeltaTable(path) if DeltaTable.is_deltatable(path) else None
+
+
+def _scan(table: DeltaTable) -> str:
+    return scan(table.table_uri.removeprefix("file://"), table.version())
+
+
+def _stamp(at_ms: int) -> str:
+    return f"TIMESTAMPTZ '{from_ms(at_ms).isoformat()}'"
