@@ -373,6 +373,7 @@ def parity_command(
     first: Annotated[datetime | None, typer.Option("--from", formats=_MINUTES, help="First minute, UTC.")] = None,
     end: Annotated[datetime | None, typer.Option("--to", formats=_MINUTES, help="End, UTC; not included.")] = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds that the sink may take to catch up with live.")] = 30,
+    most_records: Annotated[int, typer.Option(min=1, help="Fewer minutes if their sessions have more.")] = 500_000,
     lines: Annotated[int, typer.Option(min=0, help="So many differences are shown.")] = 20,
     trend: Annotated[int, typer.Option("--trend", min=0, help="Show the last so many comparisons; make none.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: every difference.")] = False,
@@ -383,6 +384,7 @@ def parity_command(
     from infra.errors import SettingsError
     from infra.settings import Settings
     from streams.parity import history, report
+    from streams.parity.window import newest
 
     settings = Settings.from_env()
     if trend:
@@ -392,10 +394,10 @@ def parity_command(
     if (first is None) != (end is None):
         msg = "--from and --to go together, e.g. --from 2026-01-15T20:00 --to 2026-01-15T21:00"
         raise SettingsError(msg)
-    window = report.newest(minutes, datetime.now(UTC))
+    window = newest(minutes, datetime.now(UTC))
     if first and end:
         window = first.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
-    made = report.parity(settings, window, wait)
+    made = report.parity(settings, window, wait, most_records)
     history.remember(settings, made)
     typer.echo(report.as_json(made) if as_json else report.as_text(made, lines))
     if not made.holds:

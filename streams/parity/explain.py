@@ -19,6 +19,7 @@ import msgspec
 from schemas.quality import DIMENSIONS, ROLLUPS, MinuteParts
 from streams.live.partition import Rules
 from streams.parity.replay import Clock, LiveGroup, Place, Record, batch_minutes
+from streams.parity.window import Window
 
 CAUSES = {
     "late": "came when the live minute was frozen",
@@ -136,7 +137,7 @@ def compare(
     evidence: Evidence,
     live_rows: Iterable[LiveRow],
     batch_rows: Mapping[RowKey, Amounts],
-    window_ms: tuple[int, int],
+    window_ms: Window,
 ) -> Compared:
     """Compare what both sides publish of the minutes of [window). `live_rows`: newest values only."""
     stages = _stages(evidence)

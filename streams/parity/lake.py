@@ -27,6 +27,7 @@ from streams.ownership import transaction_of
 from streams.parity.explain import Amounts, RowKey
 from streams.parity.live import amounts_of
 from streams.parity.replay import Clock, Place, Record
+from streams.parity.window import Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +80,7 @@ def published(settings: Settings) -> Published | None:
     )
 
 
-def batch_rows(settings: Settings, publish: Published, window_ms: tuple[int, int]) -> dict[RowKey, Amounts]:
+def batch_rows(settings: Settings, publish: Published, window_ms: Window) -> dict[RowKey, Amounts]:
     """The published rows of the minutes of [window)."""
     source = scan(f"{settings.lake_root}/{QUALITY.replace('.', '/')}", publish.version)
     known = {row["column_name"] for row in query(f"DESCRIBE SELECT * FROM {source}")}
@@ -141,13 +142,9 @@ class Bronze:
                 found[Place(name, partition)] = Clock(places[is_of].astype(np.int64), stamps[is_of].astype(np.int64))
         return found
 
-    def records(self, window_ms: tuple[int, int]) -> Iterator[Record]:
+    def records(self, window_ms: Window) -> Iterator[Record]:
         """Every record of every group that has one in or near the window."""
-        reach_ms = self.settings.session_timeout_s * 1000 + MARGIN_MS
-        near = f"occurred_at >= {_stamp(window_ms[0] - reach_ms)} AND occurred_at < {_stamp(window_ms[1] + MARGIN_MS)}"
-        touched = " UNION ".join(
-            f"SELECT {_group(name)} AS group_id FROM {_scan(table)} WHERE {near}" for name, table in self.tables.items()
-        )
+        touched = self._touched(window_ms)
         for topic in SESSION_TOPICS:
             if (table := self.tables.get(topic.name)) is not None:
                 columns = ", ".join(dict.fromkeys(("partition", '"offset"', "user_id", *_columns(topic))))
@@ -157,7 +154,16 @@ class Bronze:
                     arrow(f"SELECT {group} AS group_of, {columns} FROM {_scan(table)} WHERE {group} IN ({touched})"),
                 )
 
-    def dead_letters(self, window_ms: tuple[int, int]) -> dict[str, int]:
+    def count(self, window_ms: Window) -> int:
+        """How many records that are."""
+        touched = self._touched(window_ms)
+        counts = (
+            f"SELECT count(*) AS n FROM {_scan(table)} WHERE {_group(name)} IN ({touched})"
+            for name, table in self.tables.items()
+        )
+        return sum(query(sql)[0]["n"] for sql in counts)
+
+    def dead_letters(self, window_ms: Window) -> dict[str, int]:
         """Dead letters of these topics that were received in the window, by reason."""
         if self.letters is None:
             return {}
@@ -165,6 +171,14 @@ class Bronze:
         rows = query(f"""SELECT reason, count(*) AS n FROM {_scan(self.letters)} WHERE topic IN ({names})
             AND received_at >= {_stamp(window_ms[0])} AND received_at < {_stamp(window_ms[1])} GROUP BY ALL""")
         return {row["reason"]: row["n"] for row in rows}
+
+    def _touched(self, window_ms: Window) -> str:
+        """The groups with a record in or near the window, in SQL."""
+        reach_ms = self.settings.session_timeout_s * 1000 + MARGIN_MS
+        near = f"occurred_at >= {_stamp(window_ms[0] - reach_ms)} AND occurred_at < {_stamp(window_ms[1] + MARGIN_MS)}"
+        return " UNION ".join(
+            f"SELECT {_group(name)} AS group_id FROM {_scan(table)} WHERE {near}" for name, table in self.tables.items()
+        )
 
     def _letters(self, name: str) -> str:
         if self.letters is None:

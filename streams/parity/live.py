@@ -16,6 +16,7 @@ from schemas.quality import DIMENSIONS, PARTS
 from schemas.registry import LIVE_QUALITY, PLAYBACK, SESSION_TOPICS
 from streams.parity.explain import LiveRow, RowKey, histogram_part
 from streams.parity.replay import Place
+from streams.parity.window import Window
 from streams.reconcile_topics import live_counts, read_records
 
 REASON = "invalid_live_value"
@@ -29,7 +30,7 @@ def positions(settings: Settings) -> dict[Place, int]:
     return {Place(*place): counts["position"] for place, counts in said.items()}
 
 
-def settled_rows(settings: Settings, window_ms: tuple[int, int]) -> list[LiveRow]:
+def settled_rows(settings: Settings, window_ms: Window) -> list[LiveRow]:
     """The rows of the minutes of [window) as they are published, once all that was applied before the call is."""
     time.sleep(SETTLE_S)
     found: dict[tuple[Place, RowKey], LiveRow] = {}
@@ -44,9 +45,7 @@ def is_row(key: bytes | None, value: bytes | None) -> bool:
     return key is not None and value is not None and not key.startswith(b"now/")
 
 
-def keep_newest(
-    found: dict[tuple[Place, RowKey], LiveRow], values: Iterable[bytes | None], window_ms: tuple[int, int]
-) -> None:
+def keep_newest(found: dict[tuple[Place, RowKey], LiveRow], values: Iterable[bytes | None], window_ms: Window) -> None:
     """Take in values: of two of a row the one with the higher position counts."""
     for value in values:
         row = live_row(value or b"")

@@ -10,19 +10,17 @@ import msgspec
 
 from infra.settings import Settings
 from schemas.fact import from_ms, to_ms
-from schemas.quality import DIMENSIONS, MINUTE_MS, PARTS
-from schemas.registry import LIVE_QUALITY
+from schemas.quality import DIMENSIONS, PARTS
 from streams.live.partition import Rules
 from streams.parity.explain import CAUSES, Compared, Cuts, Difference, Evidence, compare
-from streams.parity.lake import batch_rows, published, sunk
+from streams.parity.lake import Bronze, batch_rows, published, sunk
 from streams.parity.live import positions, settled_rows
 from streams.parity.metrics import MetricParity, metric_parity
+from streams.parity.window import MOST_RECORDS, clipped, fitting
 
 OVERALL = "total"
 """The rollup whose rows say what happened over all."""
 MOST_LINES = 20
-AHEAD_MINUTES = 6
-"""Client stamps may lie so far ahead of the received clock."""
 
 
 class PartParity(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,21 +61,24 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return not self.unexplained
 
 
-def parity(settings: Settings, window: tuple[datetime, datetime], wait_s: float) -> Report:
-    """Compare the minutes of [window), as far as the live topic still holds them.
+def parity(
+    settings: Settings, window: tuple[datetime, datetime], wait_s: float, most_records: int = MOST_RECORDS
+) -> Report:
+    """Compare the minutes of [window), as far as the live topic still holds them and `most_records` reach.
 
-    First what the stream has applied, then its rows, then what is published, then bronze, which must hold what both
+    First what is published, then what the stream has applied, then its rows, then bronze, which must hold what both
     have: so each side is compared at a moment that the evidence covers. `wait_s`: how long the sink may take to get
     there. Raises ProcessError when it does not.
     """
     now = datetime.now(UTC)
-    window_ms = clipped(window, now)
+    publish = published(settings)
+    cutover_ms = None if publish is None else to_ms(publish.cutover_minute)
+    window_ms = fitting(clipped(window, now), cutover_ms, Bronze.now(settings).count, most_records)
     applied = positions(settings)
     rows = settled_rows(settings, window_ms)
     ends = dict(applied)
     for row in rows:
         ends[row.place] = max(ends.get(row.place, 0), row.position)
-    publish = published(settings)
     bronze = sunk(settings, ends, wait_s)
     cuts = Cuts(live=applied, batch={} if publish is None else bronze.positions(publish.bronze))
     compared = compare(
@@ -105,19 +106,6 @@ def parity(settings: Settings, window: tuple[datetime, datetime], wait_s: float)
 def rules(settings: Settings) -> Rules:
     """The stream worker's."""
     return Rules(settings.session_timeout_s * 1000, settings.live_freeze_after_s * 1000)
-
-
-def clipped(window: tuple[datetime, datetime], now: datetime) -> tuple[int, int]:
-    """The window in ms, of whole minutes, without those that retention may have taken from the live topic."""
-    kept_ms = to_ms(now) - LIVE_QUALITY.retention_ms + 3_600_000
-    first, end = (-(-max(to_ms(at), kept_ms) // MINUTE_MS) * MINUTE_MS for at in window)
-    return first, max(first, end)
-
-
-def newest(minutes: int, now: datetime) -> tuple[datetime, datetime]:
-    """The window of the last minutes, with those that clients may be ahead."""
-    end_ms = to_ms(now) + AHEAD_MINUTES * MINUTE_MS
-    return from_ms(to_ms(now) - minutes * MINUTE_MS), from_ms(end_ms)
 
 
 def over_all(compared: Compared) -> list[PartParity]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from infra.settings import Settings
 from schemas.fact import to_ms
 from schemas.quality import PARTS
-from streams.parity.explain import Compared
+from streams.parity.explain import CAUSES, Compared
 from tests.batch.world import START, Sent, cmcd, numbered, playback, wire
 from tests.streams.parity.world import World, one_partition, places
 
@@ -170,6 +170,18 @@ def test_every_difference_is_explained_exactly(
             batch_cut={place: data.draw(st.integers(0, end)) for place, end in world.ends.items()},
         )
     sound(world.compare())
+
+
+def test_the_worlds_above_hold_every_cause(settings: Settings) -> None:
+    met: set[str] = set()
+    for sent in (playback(1, 12), one_partition([*playback(2, 12), *cmcd(2, 5)])):
+        world = World(sent, settings)
+        half = {place: end // 2 for place, end in world.ends.items()}
+        for one in (world, World(sent, settings, live_cut=half), World(sent, settings, batch_cut=half)):
+            compared = one.compare()
+            sound(compared)
+            met |= {cause for difference in compared.differences for cause in difference.causes}
+    assert met == {*CAUSES}
 
 
 @FREELY

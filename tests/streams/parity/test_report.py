@@ -26,7 +26,8 @@ from streams.parity import history
 from streams.parity.explain import Amounts, RowKey, histogram_part
 from streams.parity.live import positions as applied
 from streams.parity.replay import Place
-from streams.parity.report import Report, as_json, as_text, newest, parity
+from streams.parity.report import Report, as_json, as_text, parity
+from streams.parity.window import newest
 from tests.batch.world import Sent
 from tests.streams.bronze_world import query, sink, wait_caught_up
 from tests.streams.parity.world import World
