@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -127,20 +127,34 @@ class Bronze:
                 found[Place(name, partition)] = at.transaction_version(transaction_of(of_topic, partition)) or 0
         return found
 
-    def clocks(self) -> dict[Place, Clock]:
-        """Of every partition: rows and dead letters move it."""
+    def clocks(self, window_ms: Window) -> dict[Place, Clock]:
+        """Of every partition, from a day before the first of the window's records: rows and dead letters move it.
+
+        Brokers stamp records with the time of their receipt, so nothing older can be ahead of that.
+        """
         found = {}
+        since = self._first_received(window_ms)
         for name, table in self.tables.items():
             rows = arrow(f"""
                 SELECT partition, "offset", max(epoch_ms(received_at)) OVER (
                     PARTITION BY partition ORDER BY "offset") AS clock_ms
-                FROM (SELECT partition, "offset", received_at FROM {_scan(table)}
-                      UNION ALL {self._letters(name)}) ORDER BY partition, "offset" """)
+                FROM (SELECT partition, "offset", received_at FROM {_scan(table)} WHERE received_date >= {since}
+                      UNION ALL {self._letters(name, since)}) ORDER BY partition, "offset" """)
             partitions, places, stamps = (rows.column(k).to_numpy() for k in range(3))
             for partition in np.unique(partitions).tolist():
                 is_of = partitions == partition
                 found[Place(name, partition)] = Clock(places[is_of].astype(np.int64), stamps[is_of].astype(np.int64))
         return found
+
+    def _first_received(self, window_ms: Window) -> str:
+        """The day before the first record of the groups of the window, in SQL."""
+        touched = self._touched(window_ms)
+        days = " UNION ALL ".join(
+            f"SELECT min(received_date) AS day FROM {_scan(table)} WHERE {_group(name)} IN ({touched})"
+            for name, table in self.tables.items()
+        )
+        found = query(f"SELECT min(day) - 1 AS day FROM ({days})")[0]["day"] if days else None
+        return f"DATE '{found or date.max}'"
 
     def records(self, window_ms: Window) -> Iterator[Record]:
         """Every record of every group that has one in or near the window."""
@@ -180,10 +194,11 @@ class Bronze:
             f"SELECT {_group(name)} AS group_id FROM {_scan(table)} WHERE {near}" for name, table in self.tables.items()
         )
 
-    def _letters(self, name: str) -> str:
+    def _letters(self, name: str, since: str) -> str:
         if self.letters is None:
             return "SELECT NULL, NULL, NULL WHERE false"
-        return f"SELECT partition, \"offset\", received_at FROM {_scan(self.letters)} WHERE topic = '{name}'"
+        where = f"topic = '{name}' AND received_date >= {since}"
+        return f'SELECT partition, "offset", received_at FROM {_scan(self.letters)} WHERE {where}'
 
 
 def sunk(settings: Settings, ends: Mapping[Place, int], wait_s: float) -> Bronze:

@@ -82,7 +82,7 @@ def parity(
     bronze = sunk(settings, ends, wait_s)
     cuts = Cuts(live=applied, batch={} if publish is None else bronze.positions(publish.bronze))
     compared = compare(
-        Evidence(records=bronze.records(window_ms), clocks=bronze.clocks(), cuts=cuts, rules=rules(settings)),
+        Evidence(records=bronze.records(window_ms), clocks=bronze.clocks(window_ms), cuts=cuts, rules=rules(settings)),
         rows,
         {} if publish is None else batch_rows(settings, publish, window_ms),
         window_ms,
