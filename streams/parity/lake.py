@@ -175,7 +175,7 @@ class Bronze:
             f"SELECT count(*) AS n FROM {_scan(table)} WHERE {_group(name)} IN ({touched})"
             for name, table in self.tables.items()
         )
-        return sum(query(sql)[0]["n"] for sql in counts)
+        return sum(int(query(sql)[0]["n"]) for sql in counts)
 
     def dead_letters(self, window_ms: Window) -> dict[str, int]:
         """Dead letters of these topics that were received in the window, by reason."""

@@ -34,22 +34,24 @@ from tests.streams.parity.world import World
 from tests.streams.test_reconcile import stream_worker
 
 pytestmark = pytest.mark.kafka
-BEGIN = datetime.now(UTC) - timedelta(minutes=20)
 
 
-def sent_by(viewer: int) -> list[bytes]:
-    """A viewing of four minutes. Of some viewers an event comes when its minute is frozen, or another one twice."""
+def sent_by(viewer: int, now: datetime) -> list[bytes]:
+    """A viewing of four minutes: 20 minutes ago, where live is frozen, or (of odd viewers) right now.
+
+    Of some viewers events overtake each other, or one comes twice.
+    """
+    begin = now - timedelta(minutes=4 if viewer % 2 else 20)
     told = [(0, "play"), (1, "first_frame"), (70, "stall_start"), (73, "stall_end"), (240, "stop")]
     if viewer % 3 == 0:
         told[2], told[3] = told[3], told[2]
     if viewer % 4 == 0:
         told.append((1, "first_frame"))
-    shift = timedelta(minutes=15 if viewer % 2 else 0)
     return [
         msgspec.json.encode(
             {
                 "eventId": f"v{viewer}-{kind}", "eventType": kind, "userId": f"u{viewer}", "sessionId": f"v{viewer}",
-                "contentId": f"t{viewer % 3}", "country": "DE", "timestamp": BEGIN + shift + timedelta(seconds=at),
+                "contentId": f"t{viewer % 3}", "country": "DE", "timestamp": begin + timedelta(seconds=at),
             }
         )
         for at, kind in told
@@ -77,7 +79,8 @@ def publish(settings: Settings, rows: Mapping[RowKey, Amounts]) -> None:
     commit(f"{root}/gold/quality_minute", pa.Table.from_pylist(gold, schema=schema), {"silver.sessions": sessions})
     versions = {"gold.quality_minute": DeltaTable(f"{root}/gold/quality_minute").version(), "silver.sessions": sessions}
     settings.warehouse.mkdir(parents=True, exist_ok=True)
-    record = {"publish_id": "p1", "published_at": BEGIN, "cutover_minute": BEGIN, "versions": versions}
+    now = datetime.now(UTC)
+    record = {"publish_id": "p1", "published_at": now, "cutover_minute": now, "versions": versions}
     (settings.warehouse / "publish.json").write_bytes(msgspec.json.encode(record))
 
 
@@ -108,12 +111,11 @@ def wait_applied(settings: Settings) -> None:
 def test_live_and_batch_meet_and_a_wrong_number_is_found(kafka: Settings, topics: dict[str, Topic]) -> None:
     producer = Producer(producer_config(kafka))
     raws: dict[str, bytes] = {}
-    count = 0
+    now = datetime.now(UTC)
     for viewer in range(24):
-        for raw in sent_by(viewer):
+        for raw in sent_by(viewer, now):
             raws[json.loads(raw)["eventId"]] = raw
             producer.produce(PLAYBACK.name, key=f"u{viewer}".encode(), value=raw)
-            count += 1
     producer.produce(PLAYBACK.name, key=b"u1", value=b"{")
     assert producer.flush(20) == 0
     with stream_worker(kafka), sink(kafka, "parity"):
