@@ -18,7 +18,7 @@ from streams.parity.explain import CAUSES, Compared
 from tests.batch.world import START, Sent, cmcd, numbered, playback, wire
 from tests.streams.parity.world import World, one_partition, places
 
-FREELY = hypothesis(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FREELY = hypothesis(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def event(
