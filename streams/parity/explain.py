@@ -106,10 +106,14 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """Both sides at the cut, and what differs. `rows`: how many rows either side has."""
+    """Both sides at the cut, and what differs. `rows`: how many rows there are on either side, or on the way.
+
+    causes   cause → its rows, those too in which several causes make up for each other
+    """
 
     live: Rows
     batch: Rows
+    causes: dict[str, Rows]
     rows: int
     differences: list[Difference]
 
@@ -172,6 +176,7 @@ def compare(
     return Compared(
         live={key: published[key] for key in keys & published.keys()},
         batch={key: batch_rows[key] for key in keys & batch_rows.keys()},
+        causes={cause: {key: rows[key] for key in keys & rows.keys()} for cause, rows in causes.items()},
         rows=len(keys),
         differences=differences,
     )

@@ -116,9 +116,13 @@ def over_all(compared: Compared) -> list[PartParity]:
         for key, amounts in rows.items():
             if key.rollup == OVERALL:
                 totals.update(amounts)
+    for cause, rows in compared.causes.items():
+        for key, amounts in rows.items():
+            if key.rollup == OVERALL:
+                for part, amount in amounts.items():
+                    causes[part][cause] += amount
     for one in compared.differences:
         if one.key.rollup == OVERALL:
-            causes[one.part].update(one.causes)
             unexplained[one.part] += one.batch_unexplained - one.live_unexplained
     return [
         PartParity(
@@ -142,7 +146,7 @@ def as_text(report: Report, lines: int = MOST_LINES) -> str:
     parts = [
         (one.part, one.live, *(one.causes.get(cause, 0) for cause in used), one.unexplained, one.batch)
         for one in report.parts
-        if one.live or one.batch
+        if one.live or one.batch or one.causes
     ]
     text += _table([("part", "live", *used, "unexplained", "batch"), *parts])
     text += [
