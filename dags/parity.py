@@ -15,7 +15,7 @@ with DAG(
 `playlake parity` replays both folds from bronze and compares every row that live and gold publish of the last minutes.
 Whatever differs is counted under its cause (late, duplicate, order, still open, ...), to the last unit; a number that
 its own records do not give fails the task. Nothing waits for it: what is published stays published.
-`playlake parity --trend 20` shows the last comparisons.
+The dashboard's page Parity shows the last comparisons, and so does `playlake parity --trend 20`.
 """,
     schedule=[WAREHOUSE],
     start_date=datetime(2026, 1, 1, tzinfo=UTC),

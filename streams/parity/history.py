@@ -1,109 +1,94 @@
-"""The trend: one row a comparison and part, in a Delta table beside the lake's layers.
+"""The trend: a row a comparison in a Delta table beside the lake's layers (`schemas/parity.py`).
 
 A comparison that runs twice leaves two rows: they were made at two moments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import inspect as shapes
 
-from infra.delta_scan import query, scan
 from infra.settings import Settings
-from streams.parity.explain import CAUSES
-from streams.parity.report import Report
+from schemas.parity import Comparison, RowParity, history_path
+from streams.parity.rows import OVERALL
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_DIFFERING = 200
+"""Rows that differ of which a comparison is remembered."""
+KEPT = timedelta(days=30)
+MOST_FILES = 64
+"""A comparison is a file; with more they are merged, and what is older than KEPT goes."""
+READ_FOR_HOURS = 24
+"""How long a file that was merged may still be read."""
 
 
-class Past(msgspec.Struct, frozen=True, kw_only=True):
-    """One comparison of the past. `events` are those of live; `causes` what they lacked, by cause."""
-
-    made_at: datetime
-    publish_id: str | None
-    rows: int
-    rows_equal: int
-    unexplained: int
-    events: int
-    causes: dict[str, int]
-
-    @property
-    def share_equal(self) -> float | None:
-        return self.rows_equal / self.rows if self.rows else None
-
-
-def path(settings: Settings) -> str:
-    """Where the table lies."""
-    return f"{settings.lake_root}/parity/history"
-
-
-def remember(settings: Settings, report: Report) -> None:
+def remember(settings: Settings, made: Comparison) -> None:
     """Append a comparison."""
     import pyarrow as pa
-    from deltalake import write_deltalake
+    from deltalake import DeltaTable, write_deltalake
 
-    stamp = pa.timestamp("us", tz="UTC")
-    counts = ("rows", "rows_equal", "unexplained", "live", "batch", *map(column_of, CAUSES), "part_unexplained")
-    schema = pa.schema(
-        [("made_at", stamp), ("publish_id", pa.string()), ("cutover_minute", stamp), ("first_minute", stamp)]
-        + [("end_minute", stamp), ("part", pa.string())]
-        + [(name, pa.int64()) for name in counts]
-    )
-    write_deltalake(path(settings), pa.Table.from_pylist(list(_rows(report)), schema=schema), mode="append")
-
-
-def recent(settings: Settings, count: int) -> list[Past]:
-    """The last comparisons, oldest first."""
-    if not (Path(path(settings)) / "_delta_log").exists():
-        return []
-    rows = query(f"SELECT * FROM {scan(path(settings))} WHERE part = 'events' ORDER BY made_at DESC LIMIT {int(count)}")
-    return [
-        Past(
-            made_at=row["made_at"],
-            publish_id=row["publish_id"],
-            rows=row["rows"],
-            rows_equal=row["rows_equal"],
-            unexplained=row["unexplained"],
-            events=row["live"],
-            causes={cause: row[column_of(cause)] for cause in CAUSES if row[column_of(cause)]},
-        )
-        for row in reversed(rows)
-    ]
+    path = history_path(settings.lake_root)
+    kept = msgspec.structs.replace(made, differing=telling(made.differing))
+    row = {name: _plain(getattr(kept, name)) for name in Comparison.__struct_fields__}
+    write_deltalake(path, pa.Table.from_pylist([row], schema=schema()), mode="append", schema_mode="merge")
+    table = DeltaTable(path)
+    if len(table.file_uris()) > MOST_FILES:
+        before = (made.made_at - KEPT).isoformat()
+        table.delete(f"made_at < arrow_cast('{before}', 'Timestamp(Microsecond, Some(\"UTC\"))')")
+        table.optimize.compact()
+        table.vacuum(READ_FOR_HOURS, dry_run=False, enforce_retention_duration=False)
 
 
-def column_of(cause: str) -> str:
-    """The column of a cause."""
-    return cause.replace(" ", "_")
+def telling(rows: Iterable[RowParity], most: int = MOST_DIFFERING) -> list[RowParity]:
+    """What is unexplained first, then the rows over all, then those by dimensions; of each the newest minutes first."""
+    newest = sorted(rows, key=lambda row: row.minute, reverse=True)
+    return sorted(newest, key=lambda row: (row.is_explained, row.rollup != OVERALL))[:most]
 
 
-def as_text(past: list[Past]) -> str:
-    """A comparison a line."""
-    if not past:
-        return "no comparison is remembered yet"
-    return "\n".join(
-        f"{one.made_at:%Y-%m-%d %H:%M}Z  {one.rows_equal:,} of {one.rows:,} rows equal"
-        f"{'' if one.share_equal is None else f' ({one.share_equal:.1%})'}, {one.unexplained:,} unexplained; "
-        f"events {one.events:,}{''.join(f', {cause} {amount:+,}' for cause, amount in one.causes.items())}"
-        for one in past
-    )
+def schema() -> pa.Schema:
+    """The table's columns."""
+    import pyarrow as pa
+
+    return pa.schema([(field.name, _arrow(field.type)) for field in _fields(shapes.type_info(Comparison))])
 
 
-def _rows(report: Report) -> Iterator[dict[str, Any]]:
-    for part in report.parts:
-        yield {
-            "made_at": report.made_at,
-            "publish_id": report.publish_id,
-            "cutover_minute": report.cutover_minute,
-            "first_minute": report.first_minute,
-            "end_minute": report.end_minute,
-            "part": part.part,
-            "rows": report.rows,
-            "rows_equal": report.rows_equal,
-            "unexplained": report.unexplained,
-            "live": part.live,
-            "batch": part.batch,
-            **{column_of(cause): part.causes.get(cause, 0) for cause in CAUSES},
-            "part_unexplained": part.unexplained,
-        }
+def _fields(kind: shapes.Type) -> tuple[shapes.Field, ...]:
+    assert isinstance(kind, shapes.StructType)
+    return kind.fields
+
+
+def _arrow(kind: shapes.Type) -> pa.DataType:
+    import pyarrow as pa
+
+    match kind:
+        case shapes.DateTimeType():
+            return pa.timestamp("us", tz="UTC")
+        case shapes.IntType():
+            return pa.int64()
+        case shapes.FloatType():
+            return pa.float64()
+        case shapes.StrType():
+            return pa.string()
+        case shapes.UnionType(types=types):
+            [told] = (one for one in types if not isinstance(one, shapes.NoneType))
+            return _arrow(told)
+        case shapes.ListType(item_type=item):
+            return pa.list_(_arrow(item))
+        case shapes.DictType(key_type=key, value_type=value):
+            return pa.map_(_arrow(key), _arrow(value))
+        case shapes.StructType():
+            return pa.struct([(field.name, _arrow(field.type)) for field in _fields(kind)])
+        case _:
+            msg = f"a comparison may have numbers, strings, moments, lists, maps and structs; it has {kind}"
+            raise TypeError(msg)
+
+
+def _plain(value: Any) -> Any:
+    """As Arrow takes it: structs as dicts, moments as they are."""
+    return msgspec.to_builtins(value, builtin_types=(datetime,))

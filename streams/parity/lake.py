@@ -24,9 +24,9 @@ from schemas.tables import BRONZE, DEAD_LETTERS
 from schemas.tables.sessions import SESSIONS
 from schemas.topic import EventTopic
 from streams.ownership import transaction_of
-from streams.parity.explain import Amounts, RowKey
 from streams.parity.live import amounts_of
 from streams.parity.replay import Clock, Place, Record
+from streams.parity.rows import Amounts, RowKey
 from streams.parity.window import Window
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Bronze:
         return found
 
     def clocks(self, window_ms: Window) -> dict[Place, Clock]:
-        """Of every partition, from a day before the first of the window's records: rows and dead letters move it.
+        """Of every partition, from a day before the first of the window's records: where rows and dead letters move it.
 
         Brokers stamp records with the time of their receipt, so nothing older can be ahead of that.
         """
@@ -136,10 +136,15 @@ class Bronze:
         since = self._first_received(window_ms)
         for name, table in self.tables.items():
             rows = arrow(f"""
-                SELECT partition, "offset", max(epoch_ms(received_at)) OVER (
-                    PARTITION BY partition ORDER BY "offset") AS clock_ms
-                FROM (SELECT partition, "offset", received_at FROM {_scan(table)} WHERE received_date >= {since}
-                      UNION ALL {self._letters(name, since)}) ORDER BY partition, "offset" """)
+                WITH records AS (
+                    SELECT partition, "offset", epoch_ms(received_at) AS stamp_ms
+                    FROM (SELECT partition, "offset", received_at FROM {_scan(table)} WHERE received_date >= {since}
+                          UNION ALL {self._letters(name, since)})),
+                before AS (
+                    SELECT *, max(stamp_ms) OVER (PARTITION BY partition ORDER BY "offset"
+                        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS clock_ms FROM records)
+                SELECT partition, "offset", stamp_ms FROM before WHERE stamp_ms > clock_ms OR clock_ms IS NULL
+                ORDER BY partition, "offset" """)
             partitions, places, stamps = (rows.column(k).to_numpy() for k in range(3))
             for partition in np.unique(partitions).tolist():
                 is_of = partitions == partition
@@ -161,7 +166,7 @@ class Bronze:
         touched = self._touched(window_ms)
         for topic in SESSION_TOPICS:
             if (table := self.tables.get(topic.name)) is not None:
-                columns = ", ".join(dict.fromkeys(("partition", '"offset"', "user_id", *_columns(topic))))
+                columns = ", ".join(dict.fromkeys(("partition", '"offset"', *_columns(topic))))
                 group = _group(topic.name)
                 yield from records_of(
                     topic,
@@ -221,12 +226,12 @@ def sunk(settings: Settings, ends: Mapping[Place, int], wait_s: float) -> Bronze
 
 
 def records_of(topic: EventTopic, rows: pa.Table) -> Iterator[Record]:
-    """Records of rows that have `group_of`, partition, offset, user_id and the columns of a fact or a report."""
+    """Records of rows that have `group_of`, partition, offset and the columns of a fact or a report."""
     for batch in rows.combine_chunks().to_batches():
         told: list[Any] = facts_of(batch) if topic is PLAYBACK else reports_of(batch)
-        columns = (batch.column(name).to_pylist() for name in ("partition", "offset", "group_of", "user_id"))
-        for partition, offset, group_id, user_id, one in zip(*columns, told, strict=True):
-            yield Record(Place(topic.name, partition), offset, group_id, user_id or one.session_id or "", one)
+        columns = (batch.column(name).to_pylist() for name in ("partition", "offset", "group_of"))
+        for partition, offset, group_id, one in zip(*columns, told, strict=True):
+            yield Record(Place(topic.name, partition), offset, group_id, one)
 
 
 def _columns(topic: EventTopic) -> tuple[str, ...]:

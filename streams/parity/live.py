@@ -14,8 +14,8 @@ from infra.settings import Settings
 from infra.topics import offsets
 from schemas.quality import DIMENSIONS, PARTS
 from schemas.registry import LIVE_QUALITY, PLAYBACK, SESSION_TOPICS
-from streams.parity.explain import LiveRow, RowKey, histogram_part
 from streams.parity.replay import Place
+from streams.parity.rows import HISTOGRAM, LiveRow, RowKey, histogram_part
 from streams.parity.window import Window
 from streams.reconcile_topics import live_counts, read_records
 
@@ -71,7 +71,7 @@ def live_row(value: bytes) -> LiveRow:
 def amounts_of(row: Mapping[str, Any]) -> Counter[str]:
     """The parts of a row of quality_minute that are not 0, its histogram bucket by bucket."""
     amounts = Counter({part: int(row[part]) for part in PARTS if row.get(part)})
-    for bucket, startups in enumerate(row["startup_histogram"]):
+    for bucket, startups in enumerate(row[HISTOGRAM]):
         if startups:
             amounts[histogram_part(bucket)] = int(startups)
     return amounts

@@ -34,12 +34,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
-    """A row of bronze: a playback event, or a player's report. `key`: the viewer's."""
+    """A row of bronze: a playback event, or a player's report."""
 
     place: Place
     offset: int
     group_id: str
-    key: str
     told: Fact | Report
 
     @property
@@ -55,16 +54,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Clock:
-    """A partition's received clock: after the record at offsets[i] it stands at stamps[i] (ms, never falling).
-
-    Dead letters move it as well.
-    """
+    """A partition's received clock: the records at `offsets`, dead letters too, move it on to `stamps` (ms, rising)."""
 
     offsets: npt.NDArray[np.int64]
     stamps: npt.NDArray[np.int64]
 
     def at(self, offset: int) -> int:
-        """After the record at `offset`."""
+        """After the record at `offset`, which is not before the first of `offsets`."""
         return int(self.stamps[np.searchsorted(self.offsets, offset, "right") - 1])
 
     def reaches(self, stamp_ms: int, after: int) -> int | None:
@@ -91,9 +87,10 @@ class LiveGroup:
     """How many sessions it opened."""
     _state: SessionState | None = None
     _recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
-    _streams: dict[str, LiveStream] = field(default_factory=dict)
-    _heard: dict[str, int] = field(default_factory=dict)
-    """Viewer's key → offset of the newest report."""
+    _stream: LiveStream | None = None
+    """The group's reports; one of them: a report's key is its session."""
+    _heard: int = 0
+    """Offset of the newest report that was taken, or of the record that released one."""
     _pieces: Pieces = field(default_factory=list)
 
     def pieces(self, records: Sequence[Record]) -> Iterator[Piece]:
@@ -123,32 +120,27 @@ class LiveGroup:
             yield Piece(offset, parts.minute_ms < open_ms, parts)
 
     def _report(self, record: Record, report: Report) -> Iterator[Piece]:
-        stream = self._streams.get(record.key)
-        if stream is None or self.clock.at(record.offset) - stream.last_received_ms > self.rules.timeout_ms:
-            stream = self._streams[record.key] = LiveStream.begin(report)
+        stream = self._stream
+        if stream is None or stream.is_over(self.clock.at(record.offset), self.rules.timeout_ms):
+            stream = self._stream = LiveStream.begin(report)
         stream.last_received_ms = max(stream.last_received_ms, report.received_ms)
         if not stream.tells(report) or stream.fate(report) != "new":
             return
-        self._heard[record.key] = record.offset
+        self._heard = record.offset
         for _, facts in stream.take(report):
             for fact in facts:
                 yield from self._fold(fact, record.offset)
 
     def _release(self, before: int | None) -> Iterator[Piece]:
         """Reports that were waited for long enough when the record at `before` came (None: when the last one did)."""
-        due = []
-        for key, stream in self._streams.items():
-            if (deadline := stream.deadline_ms) is not None:
-                offset = self.clock.reaches(deadline, self._heard[key])
-                if offset is not None and (before is None or offset <= before):
-                    due.append((offset, key))
-        for offset, key in sorted(due):
-            self._heard[key] = offset
-            for _, facts in self._streams[key].release(self.clock.at(offset)):
+        while (stream := self._stream) is not None and (deadline := stream.deadline_ms) is not None:
+            offset = self.clock.reaches(deadline, self._heard)
+            if offset is None or (before is not None and offset > before):
+                return
+            self._heard = offset
+            for _, facts in stream.release(self.clock.at(offset)):
                 for fact in facts:
                     yield from self._fold(fact, offset)
-        if due:
-            yield from self._release(before)
 
 
 def batch_minutes(records: Collection[Record], timeout_ms: int) -> Iterator[MinuteParts]:

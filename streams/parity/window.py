@@ -6,12 +6,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from infra.errors import ProcessError
+from schemas.event import MAX_FUTURE
 from schemas.fact import from_ms, to_ms
 from schemas.quality import MINUTE_MS
 from schemas.registry import LIVE_QUALITY
 
-AHEAD = timedelta(minutes=6)
-"""Client stamps may lie so far ahead of the received clock."""
+AHEAD = MAX_FUTURE + timedelta(minutes=1)
+"""Client stamps may lie so far ahead of the received clock, and a minute has begun then."""
 MOST_RECORDS = 500_000
 """Records of sessions that touch the window: about 1 GB of memory and a minute of time."""
 SPARE_MS = 3_600_000

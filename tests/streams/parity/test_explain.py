@@ -12,9 +12,13 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from infra.settings import Settings
-from schemas.fact import to_ms
+from schemas.cmcd.wire import read_report
+from schemas.events.cmcd import CmcdEvent
+from schemas.fact import from_ms, to_ms
+from schemas.parity import CAUSES
 from schemas.quality import PARTS
-from streams.parity.explain import CAUSES, Compared
+from schemas.registry import CMCD
+from streams.parity.explain import Compared
 from tests.batch.world import START, Sent, cmcd, numbered, playback, wire
 from tests.streams.parity.world import World, one_partition, places
 
@@ -53,7 +57,7 @@ def sound(compared: Compared) -> None:
 def test_sides_that_hold_the_same_in_order_are_equal(settings: Settings) -> None:
     compared = World(numbered(VIEWING), settings).compare()
     assert compared.differences == []
-    assert compared.rows == compared.rows_equal == 2 * 4
+    assert len(compared.keys) == len(compared.equal) == 2 * 4
     assert compared.live == compared.batch
     assert sum(row["playing_ms"] for key, row in compared.live.items() if key.rollup == "total") == 69_000
 
@@ -109,6 +113,33 @@ def test_rows_that_are_ahead_of_what_the_worker_said_are_taken_back(settings: Se
     assert compared.differences == []
 
 
+def report(at_s: float, seq: int, state: str, user: str | None = None) -> tuple[int, int, bytes]:
+    at = to_ms(START) + round(1000 * at_s)
+    line = f'cid="t1",e=ps,sid="p1",sn={seq},sta={state},ts={at},v=2'
+    fields = msgspec.to_builtins(read_report(line.encode(), CmcdEvent, "a", from_ms(at)))
+    return at, 0, msgspec.json.encode(fields | ({"userId": user} if user else {}))
+
+
+def test_reports_of_a_session_are_one_stream_whoever_they_say_is_watching(settings: Settings) -> None:
+    told = [report(0, 0, "s"), report(1, 2, "r", "u1"), report(2, 1, "p"), report(20, 3, "p", "u2"), report(30, 4, "e")]
+    compared = World(numbered(told, CMCD.name), settings).compare()
+    sound(compared)
+    assert causes(compared, "playing_ms") == {}, "live waits for what was overtaken"
+
+
+def test_a_player_that_reports_again_after_the_time_out_begins_anew(settings: Settings) -> None:
+    """Its numbers begin at 0 again: of the session before they would be repeated ones."""
+    silence = settings.session_timeout_s + 1
+    told = [report(0, 0, "s"), report(1, 1, "p"), report(10, 2, "a")]
+    again = [report(10 + silence, 0, "s"), report(12 + silence, 1, "p"), report(30 + silence, 2, "e")]
+    world = World(numbered([*told, *again], CMCD.name), settings)
+    compared = world.compare()
+    sound(compared)
+    live = sum(row["events"] for key, row in compared.live.items() if key.rollup == "total")
+    assert live > sum(row["events"] for key, row in compared.batch.items() if key.rollup == "total")
+    assert causes(compared, "events")["reopened"] < 0
+
+
 def damaged(row: Counter[str], part: str = "events") -> Counter[str]:
     return Counter({**row, part: row[part] + 1})
 
@@ -133,7 +164,7 @@ def test_both_sides_wrong_alike_are_unexplained_though_they_are_equal(settings: 
     world = World(numbered(VIEWING), settings)
     live = [msgspec.structs.replace(row, amounts=damaged(row.amounts)) for row in world.live_rows()]
     compared = world.compare(live_rows=live, batch_rows={k: damaged(v) for k, v in world.batch_rows().items()})
-    assert len(compared.unexplained) == compared.rows == compared.rows_equal
+    assert len(compared.unexplained) == len(compared.keys) == len(compared.equal)
 
 
 def test_a_record_that_bronze_lost_is_unexplained_on_both_sides(settings: Settings) -> None:

@@ -18,15 +18,17 @@ from infra.settings import Settings
 from infra.topics import offsets
 from infra.waiting import until
 from schemas.fact import from_ms, to_ms
+from schemas.parity import Comparison, recent
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
 from schemas.registry import PLAYBACK
 from schemas.tables import BRONZE
 from schemas.topic import Topic
-from streams.parity import history
-from streams.parity.explain import Amounts, RowKey, histogram_part
+from streams.parity.history import remember, telling
 from streams.parity.live import positions as applied
 from streams.parity.replay import Place
-from streams.parity.report import Report, as_json, as_text, parity
+from streams.parity.report import parity
+from streams.parity.rows import Amounts, RowKey, histogram_part
+from streams.parity.text import as_json, as_text, trend
 from streams.parity.window import newest
 from tests.batch.world import Sent
 from tests.streams.bronze_world import query, sink, wait_caught_up
@@ -98,7 +100,7 @@ def of_bronze(settings: Settings, raws: Mapping[str, bytes]) -> list[Sent]:
     return [Sent(row["partition"], row["offset"], to_ms(row["received_at"]), raws[row["event_id"]]) for row in rows]
 
 
-def compared(settings: Settings) -> Report:
+def compared(settings: Settings) -> Comparison:
     return parity(settings, newest(60, datetime.now(UTC)), 10)
 
 
@@ -142,17 +144,16 @@ def test_live_and_batch_meet_and_a_wrong_number_is_found(kafka: Settings, topics
         publish(kafka, rows)
         wrong = compared(kafka)
         assert not wrong.holds
-        assert [(one.part, one.batch_unexplained) for one in wrong.differences if not one.is_explained] == [
-            ("events", 1)
-        ]
+        unexplained = [part for row in wrong.differing for part in row.parts if not part.is_explained]
+        assert [(part.part, part.batch_unexplained) for part in unexplained] == [("events", 1)]
         assert not json.loads(as_json(wrong))["holds"]
 
         for report in (before, after, wrong):
-            history.remember(kafka, report)
-        trend = history.recent(kafka, 2)
-        assert [one.unexplained for one in trend] == [0, 1]
-        assert trend[0].causes["late"] > 0
-        assert "unexplained" in history.as_text(trend)
+            remember(kafka, report)
+        past = recent(kafka.lake_root, 2, whole=True)
+        assert past == [msgspec.structs.replace(one, differing=telling(one.differing)) for one in (after, wrong)]
+        assert recent(kafka.lake_root, 1) == [msgspec.structs.replace(wrong, differing=[])]
+        assert "1 unexplained" in trend(past)
     producer.produce(PLAYBACK.name, key=b"u1", value=raws["v1-play"])
     # The sink is gone, the worker goes on.
     with stream_worker(kafka):

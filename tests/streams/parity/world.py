@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from infra.settings import Settings
 from schemas.fact import to_ms
-from schemas.quality import DIMENSIONS, PARTS, ROLLUPS
+from schemas.parity import Comparison
+from schemas.quality import DIMENSIONS, MINUTE_MS, PARTS, ROLLUPS
 from schemas.registry import CMCD, PLAYBACK
 from streams.bronze_rows import Decoder
 from streams.live.partition import LivePartition, Rules
-from streams.parity.explain import Amounts, Compared, Cuts, Evidence, LiveRow, RowKey, compare, histogram_part
-from streams.parity.lake import records_of
+from streams.parity.explain import Compared, compare
+from streams.parity.lake import Published, records_of
 from streams.parity.live import keep_newest
 from streams.parity.replay import Clock, Place, Record
+from streams.parity.report import comparison
+from streams.parity.rows import Amounts, LiveRow, RowKey, histogram_part
+from streams.parity.steps import Cuts, Evidence
 from streams.sources import CMCD_SOURCE, PLAYBACK_SOURCE
 from tests.batch.world import Sent, expected_sessions
 
@@ -105,6 +110,13 @@ class World:
             place: Clock(np.array([one.at for one in rows]), np.maximum.accumulate([one.received_ms for one in rows]))
             for place, rows in places(self.sent).items()
         }
+
+    def comparison(self, made_at: datetime, cutover: datetime | None = None, **other: Any) -> Comparison:
+        """The same as it is told, published with this cut-over."""
+        compared = self.compare(**other)
+        minutes = [key.minute_ms for key in compared.keys]
+        publish = cutover and Published(publish_id="p1", cutover_minute=cutover, version=1, bronze={})
+        return comparison(compared, made_at, (min(minutes), max(minutes) + MINUTE_MS), publish, {"not_json": 2})
 
     def compare(self, **other: Any) -> Compared:
         """The report. `other`: sides that are not as they should be."""
