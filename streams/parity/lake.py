@@ -20,6 +20,7 @@ from schemas.cmcd.report import REPORT_COLUMNS, reports_of
 from schemas.fact import FACT_COLUMNS, facts_of, from_ms
 from schemas.quality import DIMENSIONS, PARTS
 from schemas.registry import PLAYBACK, SESSION_TOPICS
+from schemas.stage import PUBLISHED
 from schemas.tables import BRONZE, DEAD_LETTERS
 from schemas.tables.sessions import SESSIONS
 from schemas.topic import EventTopic
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 QUALITY = "gold.quality_minute"
-REQUEST = "publish.json"
 POLL_S = 0.5
 MARGIN_MS = 3_600_000
 """Records further from the window than this, beyond the time-out, add nothing to its minutes."""
@@ -57,7 +57,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
 
 def published(settings: Settings) -> Published | None:
     """What batch has published last; None before the first publish. Raises LakeDamaged when it can't be traced."""
-    path = settings.warehouse / REQUEST
+    path = settings.warehouse / PUBLISHED
     try:
         request = msgspec.json.decode(path.read_bytes(), type=_Request)
     except FileNotFoundError:

@@ -75,7 +75,8 @@ def _parity_of(
     nothing: list[float | None] = [None] * len(metrics)
     found = []
     for metric, of_live, of_batch in zip(metrics, live.get(group, nothing), batch.get(group, nothing), strict=True):
-        known = set[str]().union(*(causes.get(part, ()) for part in metric.parts)) if of_live != of_batch else ()
+        told = (causes.get(part, set()) for part in (metric.parts if of_live != of_batch else ()))
+        known = set[str]().union(*told)
         found.append(
             MetricParity(
                 metric=metric.call(_arguments(metric)),

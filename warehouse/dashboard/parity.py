@@ -58,18 +58,20 @@ class LastComparison:
 def shown(past: Sequence[Comparison], newest: Comparison | None) -> Parity:
     """The newest comparison, and the past ones, oldest first."""
     causes = [Cause(cause=cause, meaning=meaning) for cause, meaning in CAUSES.items()]
+    if newest is None:
+        return Parity(causes=causes)
     return Parity(
-        state=newest and _state(newest),
-        publish_id=newest and newest.publish_id,
-        first_minute=newest and _minute(newest.first_minute),
-        end_minute=newest and _minute(newest.end_minute),
-        cutover_minute=None if newest is None or newest.cutover_minute is None else _minute(newest.cutover_minute),
-        dead_letters=sum(newest.dead_letters.values()) if newest else 0,
+        state=_state(newest),
+        publish_id=newest.publish_id,
+        first_minute=_minute(newest.first_minute),
+        end_minute=_minute(newest.end_minute),
+        cutover_minute=None if newest.cutover_minute is None else _minute(newest.cutover_minute),
+        dead_letters=sum(newest.dead_letters.values()),
         causes=causes,
-        parts=[_part(part) for part in newest.parts] if newest else [],
-        metrics=[_metric(metric) for metric in newest.metrics] if newest else [],
-        rows=[_row(row) for row in newest.differing] if newest else [],
-        trend=[_point(one, newest) for one in past] if newest else [],
+        parts=[_part(part) for part in newest.parts],
+        metrics=[_metric(metric) for metric in newest.metrics],
+        rows=[_row(row) for row in newest.differing],
+        trend=[_point(one, newest) for one in past],
     )
 
 

@@ -219,21 +219,21 @@ class ParityPoint(msgspec.Struct, frozen=True, kw_only=True):
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
     """The newest comparison of live with batch, and how the last ones came out."""
 
-    state: ParityState | None
+    state: ParityState | None = None
     """Null before the first comparison; the lists are empty then."""
-    publish_id: str | None
-    first_minute: int | None
-    end_minute: int | None
-    cutover_minute: int | None
+    publish_id: str | None = None
+    first_minute: int | None = None
+    end_minute: int | None = None
+    cutover_minute: int | None = None
     """Metrics are compared over the minutes before it, which both sides hold whole."""
-    dead_letters: int
+    dead_letters: int = 0
     """Received in the window: they are in neither side."""
     causes: list[Cause]
-    parts: list[ParityPart]
+    parts: list[ParityPart] = []
     """Over everything that is watched."""
-    metrics: list[ParityMetric]
+    metrics: list[ParityMetric] = []
     """Over everything that is watched."""
-    rows: list[ParityRow]
+    rows: list[ParityRow] = []
     """What is unexplained first, then what is over everything, then by dimensions; of each the newest minutes first."""
-    trend: list[ParityPoint]
+    trend: list[ParityPoint] = []
     """The last comparisons, oldest first."""

@@ -115,7 +115,7 @@ class World:
         """The same as it is told, published with this cut-over."""
         compared = self.compare(**other)
         minutes = [key.minute_ms for key in compared.keys]
-        publish = cutover and Published(publish_id="p1", cutover_minute=cutover, version=1, bronze={})
+        publish = Published(publish_id="p1", cutover_minute=cutover, version=1, bronze={}) if cutover else None
         return comparison(compared, made_at, (min(minutes), max(minutes) + MINUTE_MS), publish, {"not_json": 2})
 
     def compare(self, **other: Any) -> Compared:
