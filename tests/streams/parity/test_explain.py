@@ -113,15 +113,18 @@ def test_rows_that_are_ahead_of_what_the_worker_said_are_taken_back(settings: Se
     assert compared.differences == []
 
 
-def report(at_s: float, seq: int, state: str, user: str | None = None) -> tuple[int, int, bytes]:
-    at = to_ms(START) + round(1000 * at_s)
+def report(
+    at_s: float, seq: int, state: str, user: str | None = None, *, received_s: float | None = None
+) -> tuple[int, int, bytes]:
+    at, received = (to_ms(START) + round(1000 * second) for second in (at_s, received_s or at_s))
     line = f'cid="t1",e=ps,sid="p1",sn={seq},sta={state},ts={at},v=2'
-    fields = msgspec.to_builtins(read_report(line.encode(), CmcdEvent, "a", from_ms(at)))
-    return at, 0, msgspec.json.encode(fields | ({"userId": user} if user else {}))
+    told = read_report(line.encode(), CmcdEvent, "a", from_ms(at))
+    return received, 0, msgspec.json.encode(msgspec.structs.replace(told, user_id=user))
 
 
 def test_reports_of_a_session_are_one_stream_whoever_they_say_is_watching(settings: Settings) -> None:
-    told = [report(0, 0, "s"), report(1, 2, "r", "u1"), report(2, 1, "p"), report(20, 3, "p", "u2"), report(30, 4, "e")]
+    overtaken = report(1, 1, "p", received_s=3)
+    told = [report(0, 0, "s"), report(2, 2, "r", "u1"), overtaken, report(20, 3, "p", "u2"), report(30, 4, "e")]
     compared = World(numbered(told, CMCD.name), settings).compare()
     sound(compared)
     assert causes(compared, "playing_ms") == {}, "live waits for what was overtaken"
