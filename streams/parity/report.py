@@ -12,9 +12,10 @@ from schemas.parity import CAUSES, Comparison, PartParity, RowParity
 from schemas.quality import DIMENSIONS, PARTS, ROLLUPS
 from streams.live.partition import Rules
 from streams.parity import metrics
+from streams.parity.bronze import Bronze, sunk
 from streams.parity.explain import Compared, Difference, compare
-from streams.parity.lake import Bronze, Published, batch_rows, published, sunk
 from streams.parity.live import positions, settled_rows
+from streams.parity.published import Published, batch_rows, published
 from streams.parity.rows import OVERALL, RowKey, Rows
 from streams.parity.steps import Cuts, Evidence
 from streams.parity.window import MOST_RECORDS, Window, clipped, fitting

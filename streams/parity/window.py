@@ -53,3 +53,9 @@ def fitting(window: Window, cutover_ms: int | None, count: Callable[[Window], in
             )
             raise ProcessError(msg)
     return window
+
+
+def within_sql(column: str, window: Window) -> str:
+    """Whether a moment is in the window, in DuckDB's SQL."""
+    first, end = (f"TIMESTAMPTZ '{from_ms(at_ms).isoformat()}'" for at_ms in window)
+    return f"{column} >= {first} AND {column} < {end}"

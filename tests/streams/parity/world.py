@@ -17,9 +17,10 @@ from schemas.quality import DIMENSIONS, MINUTE_MS, PARTS, ROLLUPS
 from schemas.registry import CMCD, PLAYBACK
 from streams.bronze_rows import Decoder
 from streams.live.partition import LivePartition, Rules
+from streams.parity.bronze import records_of
 from streams.parity.explain import Compared, compare
-from streams.parity.lake import Published, records_of
 from streams.parity.live import keep_newest
+from streams.parity.published import Published
 from streams.parity.replay import Clock, Place, Record
 from streams.parity.report import comparison
 from streams.parity.rows import Amounts, LiveRow, RowKey, histogram_part

@@ -1,98 +1,35 @@
-"""The lake's side of parity: what batch has published, up to which records, and the records of both sides."""
+"""The evidence of parity: the records of both sides, as bronze has them, and how far it has come."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from infra.delta_scan import arrow, query, scan
-from infra.errors import LakeDamaged, ProcessError
+from infra.errors import ProcessError
 from infra.settings import Settings
 from infra.topics import partition_count, topic_id
 from schemas.cmcd.report import REPORT_COLUMNS, reports_of
-from schemas.fact import FACT_COLUMNS, facts_of, from_ms
-from schemas.quality import DIMENSIONS, PARTS
+from schemas.fact import FACT_COLUMNS, facts_of
 from schemas.registry import PLAYBACK, SESSION_TOPICS
-from schemas.stage import PUBLISHED
 from schemas.tables import BRONZE, DEAD_LETTERS
-from schemas.tables.sessions import SESSIONS
 from schemas.topic import EventTopic
 from streams.ownership import transaction_of
-from streams.parity.live import amounts_of
 from streams.parity.replay import Clock, Place, Record
-from streams.parity.rows import Amounts, RowKey
-from streams.parity.window import Window
+from streams.parity.window import Window, within_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-QUALITY = "gold.quality_minute"
 POLL_S = 0.5
 MARGIN_MS = 3_600_000
 """Records further from the window than this, beyond the time-out, add nothing to its minutes."""
-
-
-class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest publish. `bronze`: bronze table → the version that its sessions were made of."""
-
-    publish_id: str
-    cutover_minute: datetime
-    version: int
-    bronze: dict[str, int]
-
-
-class _Request(msgspec.Struct, frozen=True, kw_only=True):
-    publish_id: str
-    cutover_minute: datetime
-    versions: dict[str, int]
-
-
-def published(settings: Settings) -> Published | None:
-    """What batch has published last; None before the first publish. Raises LakeDamaged when it can't be traced."""
-    path = settings.warehouse / PUBLISHED
-    try:
-        request = msgspec.json.decode(path.read_bytes(), type=_Request)
-    except FileNotFoundError:
-        return None
-    version = request.versions.get(QUALITY)
-    if version is None:
-        return None
-    gold = f"{settings.lake_root}/{QUALITY.replace('.', '/')}"
-    sessions = _complete(gold, version).get(SESSIONS.full_name)
-    if sessions is None:
-        msg = (
-            f"{gold} version {version}: expected a commit that says which version of {SESSIONS.full_name} it is made of"
-        )
-        raise LakeDamaged(msg)
-    return Published(
-        publish_id=request.publish_id,
-        cutover_minute=request.cutover_minute,
-        version=version,
-        bronze=_complete(SESSIONS.path(settings.lake_root), sessions),
-    )
-
-
-def batch_rows(settings: Settings, publish: Published, window_ms: Window) -> dict[RowKey, Amounts]:
-    """The published rows of the minutes of [window)."""
-    source = scan(f"{settings.lake_root}/{QUALITY.replace('.', '/')}", publish.version)
-    known = {row["column_name"] for row in query(f"DESCRIBE SELECT * FROM {source}")}
-    parts = ", ".join(part for part in PARTS if part in known)  # published before a part was there: 0
-    rows = query(
-        f"SELECT rollup, epoch_ms(minute) AS minute_ms, {', '.join(DIMENSIONS)}, startup_histogram, {parts} "
-        f"FROM {source} WHERE minute >= {_stamp(window_ms[0])} AND minute < {_stamp(window_ms[1])}"
-    )
-    return {
-        RowKey(row["rollup"], row["minute_ms"], tuple(row[name] for name in DIMENSIONS)): amounts_of(row)
-        for row in rows
-    }
 
 
 @dataclass(frozen=True)
@@ -188,13 +125,13 @@ class Bronze:
             return {}
         names = ", ".join(f"'{topic.name}'" for topic in SESSION_TOPICS)
         rows = query(f"""SELECT reason, count(*) AS n FROM {_scan(self.letters)} WHERE topic IN ({names})
-            AND received_at >= {_stamp(window_ms[0])} AND received_at < {_stamp(window_ms[1])} GROUP BY ALL""")
+            AND {within_sql("received_at", window_ms)} GROUP BY ALL""")
         return {row["reason"]: row["n"] for row in rows}
 
     def _touched(self, window_ms: Window) -> str:
         """The groups with a record in or near the window, in SQL."""
         reach_ms = self.settings.session_timeout_s * 1000 + MARGIN_MS
-        near = f"occurred_at >= {_stamp(window_ms[0] - reach_ms)} AND occurred_at < {_stamp(window_ms[1] + MARGIN_MS)}"
+        near = within_sql("occurred_at", (window_ms[0] - reach_ms, window_ms[1] + MARGIN_MS))
         return " UNION ".join(
             f"SELECT {_group(name)} AS group_id FROM {_scan(table)} WHERE {near}" for name, table in self.tables.items()
         )
@@ -242,19 +179,6 @@ def _group(name: str) -> str:
     return "group_id" if name == PLAYBACK.name else "session_id"
 
 
-def _complete(path: str, version: int) -> dict[str, int]:
-    """Source table → version that the table holds everything up to, as its commits say it (`batch/history.py`)."""
-    from deltalake import DeltaTable
-
-    for commit in DeltaTable(path).history():
-        if commit["version"] <= version:
-            note = json.loads(commit.get("userMetadata") or "{}")
-            if "complete" in note:
-                complete: dict[str, int] = note["complete"]
-                return complete
-    return {}
-
-
 def _open(path: str) -> DeltaTable | None:
     from deltalake import DeltaTable
 
@@ -263,7 +187,3 @@ def _open(path: str) -> DeltaTable | None:
 
 def _scan(table: DeltaTable) -> str:
     return scan(table.table_uri.removeprefix("file://"), table.version())
-
-
-def _stamp(at_ms: int) -> str:
-    return f"TIMESTAMPTZ '{from_ms(at_ms).isoformat()}'"
