@@ -43,7 +43,7 @@ def arrow(sql: str) -> pa.Table:
     """The same as an Arrow table."""
     with _database().cursor() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        return connection.execute(sql).fetch_arrow_table()
+        return connection.execute(sql).to_arrow_table()
 
 
 @cache

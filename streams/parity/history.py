@@ -19,8 +19,8 @@ from streams.parity.rows import OVERALL
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOST_DIFFERING = 200
-"""Rows that differ of which a comparison is remembered."""
+MOST_DIFFERING, MOST_OVERALL = 200, 60
+"""Rows that differ of which a comparison is remembered; of those over all, as long as there are others."""
 KEPT = timedelta(days=30)
 MOST_FILES = 64
 """A comparison is a file; with more they are merged, and what is older than KEPT goes."""
@@ -46,9 +46,12 @@ def remember(settings: Settings, made: Comparison) -> None:
 
 
 def telling(rows: Iterable[RowParity], most: int = MOST_DIFFERING) -> list[RowParity]:
-    """What is unexplained first, then the rows over all, then those by dimensions; of each the newest minutes first."""
+    """What is unexplained first, then the newest rows over all, then the newest by dimensions."""
     newest = sorted(rows, key=lambda row: row.minute, reverse=True)
-    return sorted(newest, key=lambda row: (row.is_explained, row.rollup != OVERALL))[:most]
+    wrong = [row for row in newest if not row.is_explained]
+    overall = [row for row in newest if row.is_explained and row.rollup == OVERALL]
+    others = [row for row in newest if row.is_explained and row.rollup != OVERALL]
+    return [*wrong, *overall[:MOST_OVERALL], *others, *overall[MOST_OVERALL:]][:most]
 
 
 def schema() -> pa.Schema:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Literal
 
 import msgspec
 import pytest
@@ -26,9 +25,9 @@ BEFORE = 20
 def found() -> Comparison:
     """A day with every trouble; half an hour of it is behind the cut-over."""
     settings = Settings()
-    sent = playback(3, 40)
+    sent = playback(3, 15)
     world = World(sent, settings)
-    ends = {place: end - 30 for place, end in world.ends.items()}
+    ends = {place: end - 10 for place, end in world.ends.items()}
     cutover = START + timedelta(hours=3)
     return World(sent, settings, batch_cut=ends).comparison(datetime.now(UTC), cutover=cutover)
 
@@ -36,9 +35,9 @@ def found() -> Comparison:
 def remembered(served: Served, found: Comparison) -> None:
     """That comparison, and some before it that grew up to it."""
     settings = Settings(home=served.home)
-    for n in range(BEFORE, -1, -3):
+    for n in range(BEFORE, -1, -10):
         earlier = found.made_at - timedelta(minutes=5 * n)
-        equal = found.whole_rows_equal - n * n % 90
+        equal = found.whole_rows_equal - n % 9
         parts = [msgspec.structs.replace(p, causes={c: a - n for c, a in p.causes.items()}) for p in found.parts]
         one = msgspec.structs.replace(found, made_at=earlier, whole_rows_equal=equal, parts=parts)
         remember(settings, one if n else found)
@@ -54,7 +53,7 @@ def wrong(found: Comparison) -> Comparison:
     )
 
 
-def test_what_was_remembered_is_shown(served: Served, page: Page, found: Comparison) -> None:
+def test_what_was_remembered_is_shown(served: Served, chromium: Browser, page: Page, found: Comparison) -> None:
     served.state.publish(days=0.1)
     served.produce()
     served.start()
@@ -92,26 +91,17 @@ def test_what_was_remembered_is_shown(served: Served, page: Page, found: Compari
     page.get_by_role("link", name="Now").click()
     expect(page.get_by_test_id("parity_state")).to_contain_text("1 unexplained", timeout=SOON_MS)
 
-
-@pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory, found: Comparison) -> Iterator[Served]:
-    """Some comparisons, for tests that only look at them."""
-    running = Served(tmp_path_factory.mktemp("standing"))
-    remembered(running, found)
-    running.state.publish(days=0.1)
-    running.state.write_live()
-    running.start()
-    yield running
-    running.close()
+    remembered(served, msgspec.structs.replace(found, made_at=found.made_at + timedelta(hours=3)))
+    for theme, width in (("dark", 1920), ("light", 1366)):
+        assert_it_fits(served, chromium, theme, width)
 
 
-@pytest.mark.parametrize(("theme", "width"), [("dark", 1920), ("light", 1366)])
-def test_it_fits(standing: Served, chromium: Browser, theme: Any, width: int) -> None:
+def assert_it_fits(served: Served, chromium: Browser, theme: Literal["dark", "light"], width: int) -> None:
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     page = context.new_page()
-    page.goto(standing.url + "parity")
-    expect(page.get_by_test_id("whole_rows_equal")).to_be_visible(timeout=SOON_MS)
-    page.wait_for_timeout(500)
+    page.goto(served.url + "parity")
+    expect(page.get_by_test_id("row.0")).to_be_visible(timeout=SOON_MS)
+    page.wait_for_timeout(300)
     page.screenshot(path=screenshot_folder() / f"parity-{theme}-{width}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     context.close()

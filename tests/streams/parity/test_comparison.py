@@ -79,6 +79,8 @@ def test_what_tells_most_is_kept(overtaken: Comparison) -> None:
     assert kept[0] is wrong
     assert [row.rollup for row in kept[1:]] == ["total", "total"]
     assert kept[1].minute > kept[2].minute
+    over_all = [row for row in overtaken.differing if row.rollup == "total"] * 100
+    assert {row.rollup for row in telling([*over_all, overtaken.differing[-1]], most=200)[60:61]} != {"total"}
 
 
 def test_comparisons_are_remembered_as_they_were_and_not_for_ever(

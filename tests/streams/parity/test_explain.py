@@ -125,7 +125,7 @@ def report(
 def test_reports_of_a_session_are_one_stream_whoever_they_say_is_watching(settings: Settings) -> None:
     overtaken = report(1, 1, "p", received_s=3)
     told = [report(0, 0, "s"), report(2, 2, "r", "u1"), overtaken, report(20, 3, "p", "u2"), report(30, 4, "e")]
-    compared = World(numbered(told, CMCD.name), settings).compare()
+    compared = World([*numbered(VIEWING), *numbered(told, CMCD.name)], settings).compare()
     sound(compared)
     assert causes(compared, "playing_ms") == {}, "live waits for what was overtaken"
 
@@ -135,12 +135,11 @@ def test_a_player_that_reports_again_after_the_time_out_begins_anew(settings: Se
     silence = settings.session_timeout_s + 1
     told = [report(0, 0, "s"), report(1, 1, "p"), report(10, 2, "a")]
     again = [report(10 + silence, 0, "s"), report(12 + silence, 1, "p"), report(30 + silence, 2, "e")]
-    world = World(numbered([*told, *again], CMCD.name), settings)
-    compared = world.compare()
+    compared = World([*numbered(VIEWING), *numbered([*told, *again], CMCD.name)], settings).compare()
     sound(compared)
     live = sum(row["events"] for key, row in compared.live.items() if key.rollup == "total")
     assert live > sum(row["events"] for key, row in compared.batch.items() if key.rollup == "total")
-    assert causes(compared, "events")["reopened"] < 0
+    assert "reopened" in causes(compared, "events")
 
 
 def damaged(row: Counter[str], part: str = "events") -> Counter[str]:

@@ -35,7 +35,7 @@ from tests.streams.bronze_world import query, sink, wait_caught_up
 from tests.streams.parity.world import World
 from tests.streams.test_reconcile import stream_worker
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.long]
 
 
 def sent_by(viewer: int, now: datetime) -> list[bytes]:
@@ -111,6 +111,7 @@ def wait_applied(settings: Settings) -> None:
 
 
 def test_live_and_batch_meet_and_a_wrong_number_is_found(kafka: Settings, topics: dict[str, Topic]) -> None:
+    kafka.home.mkdir(parents=True, exist_ok=True)
     producer = Producer(producer_config(kafka))
     raws: dict[str, bytes] = {}
     now = datetime.now(UTC)

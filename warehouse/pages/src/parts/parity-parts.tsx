@@ -1,7 +1,7 @@
 /** The equation of every part: live + each cause = batch. */
 
 import type { Cause, Parity, ParityPart } from "../data/protocol";
-import { count, signed } from "../format";
+import { exact, signed } from "../format";
 import { Number } from "./figure";
 
 export function ParityParts({ found }: { readonly found: Parity }) {
@@ -48,7 +48,7 @@ export function PartTable({ parts, causes, id }: Props) {
               <code>{part.part}</code>
             </th>
             <td>
-              <Number id={`${id}.${part.part}.live`} value={part.live} figure={count(part.live)} />
+              <Number id={`${id}.${part.part}.live`} value={part.live} figure={exact(part.live, "")} />
             </td>
             {used.map(({ cause }) => {
               const amount = part.causes.find((one) => one.cause === cause)?.amount ?? 0;
@@ -60,7 +60,7 @@ export function PartTable({ parts, causes, id }: Props) {
             })}
             {hasUnexplained && <Unexplained part={part} />}
             <td>
-              <Number id={`${id}.${part.part}.batch`} value={part.batch} figure={count(part.batch)} />
+              <Number id={`${id}.${part.part}.batch`} value={part.batch} figure={exact(part.batch, "")} />
             </td>
           </tr>
         ))}
