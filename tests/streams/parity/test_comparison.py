@@ -57,6 +57,13 @@ def test_metrics_are_of_minutes_that_both_sides_hold_whole(settings: Settings) -
     assert (before.whole_rows, {one.live for one in before.metrics}) == (0, {None})
 
 
+def test_a_minute_behind_the_cut_over_has_parts_and_no_metrics(settings: Settings) -> None:
+    minute = START + timedelta(minutes=1)
+    found = World(numbered([*VIEWING, OVERTAKEN]), settings).comparison(END, cutover=minute)
+    assert {(row.minute < minute, bool(row.metrics)) for row in found.differing} == {(True, True), (False, False)}
+    assert all(row.parts for row in found.differing)
+
+
 def test_a_wrong_number_is_named_in_its_metric(settings: Settings) -> None:
     world = World(numbered(VIEWING), settings)
     rows = world.batch_rows()
