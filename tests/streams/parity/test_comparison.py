@@ -74,6 +74,11 @@ def test_a_wrong_number_is_named_in_its_metric(settings: Settings) -> None:
     assert metric(found.metrics, "playing_time_ms").causes == ["unexplained"]
     [row] = (row for row in found.differing if not row.is_explained)
     assert [part.batch_unexplained for part in row.parts] == [1]
+    assert {one.part: one.batch_unexplained for one in found.parts if not one.is_explained} == {"playing_ms": 1}
+    lost = [row for row in world.live_rows() if row.key != key]
+    half = world.comparison(END, cutover=END, live_rows=lost)
+    [playing] = (one for one in half.parts if one.part == "playing_ms")
+    assert playing.live_unexplained == -world.batch_rows()[key]["playing_ms"] < 0
     assert "UNEXPLAINED: batch should be" in as_text(found)
     assert msgspec.json.decode(as_json(found))["holds"] is False
 
