@@ -17,7 +17,7 @@ from tests.browser.conftest import Served, screenshot_folder
 from tests.browser.test_now import SOON_MS, number
 from tests.streams.parity.world import World
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 BEFORE = 20
 
 
