@@ -19,11 +19,11 @@ from batch.gold.stage import gold_tables, sources_of
 from batch.history import Progress, progress, version
 from batch.run import commit
 from infra.settings import Settings
+from schemas.stage import PUBLISHED
 from schemas.tables.sessions import SESSIONS
 
 logger = logging.getLogger(__name__)
 
-RECORD = "publish.json"
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -39,7 +39,7 @@ def publish(settings: Settings) -> dict[str, Any]:
         "cutover_minute": cutover_minute(_of_viewing(done), settings.live_freeze_after_s),
         "versions": {name: version(path) for name, path in paths.items() if name in done or name == SESSIONS.full_name},
     }
-    _write(settings.warehouse / RECORD, msgspec.json.format(msgspec.json.encode(record)))
+    _write(settings.warehouse / PUBLISHED, msgspec.json.format(msgspec.json.encode(record)))
     logger.info("published", extra={"publish_id": manifest.stage_id, "cutover_minute": record["cutover_minute"]})
     return record
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.dead_letter_commands import deadletters
+from streams.options import MOMENTS, DateTime
+
 if TYPE_CHECKING:
     from streams.intake.bulk.importing import Window
     from streams.intake.bulk.mapping import Mapping
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
     from streams.intake.simulation.traces import Traces
 
 app = typer.Typer()
-deadletters = typer.Typer(help="Records that broke their contract: what, why, and their bytes.", no_args_is_help=True)
 app.add_typer(deadletters, name="deadletters")
 load = typer.Typer()
 app.add_typer(load, name="load")
@@ -48,9 +50,6 @@ ToOption = Annotated[To, typer.Option("--to", help="Where to send: the topics, t
 OutputOption = Annotated[Path | None, typer.Option("--output", help="With --to file: one record a line.")]
 RateOption = Annotated[float | None, typer.Option("--rate", min=0.1, help="Most records a second.")]
 SummaryOption = Annotated[Path | None, typer.Option("--summary", help="Write the counts to this file as JSON.")]
-DateTime = Annotated[
-    datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"], help="UTC.")
-]
 
 
 @app.command()
@@ -270,87 +269,6 @@ def load_verify(
         raise typer.Exit(1)
 
 
-@deadletters.command("list")
-def list_dead_letters(
-    topic: Annotated[str | None, typer.Option(help="Only of this topic.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Only with this reason code.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
-) -> None:
-    """The newest dead letters; those of the topic `dead.letters` are what a collector did not let in."""
-    from infra.settings import Settings
-    from streams.dead_letters import find
-
-    for row in find(Settings.from_env(), topic, reason, limit):
-        place = f"{row['topic']}/{row['partition']}/{row['offset']}"
-        field = f" {row['field']}" if row["field"] else ""
-        size = "no value" if row["bytes"] is None else f"{row['bytes']} bytes"
-        typer.echo(f"{row['received_at']:%Y-%m-%dT%H:%M:%SZ}  {place}  {row['reason']}{field}  {size}  {row['detail']}")
-
-
-@deadletters.command("show")
-def show_dead_letter(
-    place: Annotated[str, typer.Argument(help="topic/partition/offset, as `list` prints it.")],
-    raw: Annotated[bool, typer.Option("--raw", help="Only the original bytes, as they were.")] = False,
-) -> None:
-    """One dead letter with its original bytes."""
-    from infra.settings import Settings
-    from streams.dead_letters import parse_place, show
-
-    row = show(Settings.from_env(), *parse_place(place))
-    value: bytes | None = row.pop("value")
-    if raw:
-        typer.echo(value or b"", nl=False)
-        return
-    key: bytes | None = row.pop("key")
-    for name, cell in row.items():
-        typer.echo(f"{name:<14} {'' if cell is None else cell}")
-    for name, content in (("key", key), ("value", value)):
-        typer.echo(f"{name:<14} {'none' if content is None else ascii(content.decode(errors='backslashreplace'))}")
-
-
-@deadletters.command("replay")
-def replay_dead_letters(
-    *,
-    topic: Annotated[str | None, typer.Option(help="Only letters of this topic, e.g. dead.letters.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Only with this reason code.")] = None,
-    since: DateTime = None,
-    until: DateTime = None,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", help="field=value of each event; again for more.")
-    ] = None,
-    rename: Annotated[list[str] | None, typer.Option(help="old=new name of a field; again for more.")] = None,
-    to: Annotated[str | None, typer.Option(help="Topic to send to, where the event's type does not say it.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the oldest.")] = 10_000,
-    dry_run: Annotated[bool, typer.Option("--dry-run/--send", help="Only say what would be sent, or send it.")] = True,
-) -> None:
-    """Send dead letters again, as they were or put right. Those that were sent before, or break a contract still, stay.
-
-    The fix is for top-level fields: `--rename device=deviceType --set deviceType=web`.
-    """
-    from infra.settings import Settings
-    from streams.intake.targets import ToKafka
-    from streams.replay_letters import Filter, Fix, prepare, send
-
-    settings = Settings.from_env()
-    fix = Fix.parse(rename or (), change or ())
-    since, until = (moment.replace(tzinfo=UTC) if moment else None for moment in (since, until))
-    found = prepare(settings, Filter(topic, reason, since, until, limit), fix, to)
-    for place, error in found.broken[:10]:
-        typer.echo(f"still broken  {place}  {error.reason}{f' {error.field}' if error.field else ''}  {error.detail}")
-    for one in found.ready[:3]:
-        typer.echo(f"{one.place} -> {one.topic}  {one.value.decode()!a}")
-    if not dry_run:
-        send(settings, found.ready, fix, ToKafka(settings))
-    for name, count in sorted(found.by_topic.items()):
-        typer.echo(f"{'would be sent' if dry_run else 'sent'} to {name}: {count:,}")
-    typer.echo(
-        f"{len(found.ready):,} {'to be sent' if dry_run else 'sent'}, {len(found.broken):,} still broken, "
-        f"{found.done_before:,} sent before, {found.left:,} beyond the limit"
-    )
-    if dry_run and found.ready:
-        typer.echo("nothing was sent; --send sends")
-
-
 @app.command("reconcile")
 def reconcile_command(
     wait: Annotated[float, typer.Option(min=0, help="Seconds that stream and sink may take to catch up.")] = 0,
@@ -364,6 +282,49 @@ def reconcile_command(
     report = reconcile(Settings.from_env(), wait)
     typer.echo(to_json(report) if as_json else as_text(report))
     if not report.holds:
+        raise typer.Exit(1)
+
+
+@app.command("parity")
+def parity_command(
+    *,
+    minutes: Annotated[int, typer.Option(min=1, help="So many of the newest minutes.")] = 120,
+    first: Annotated[datetime | None, typer.Option("--from", formats=MOMENTS, help="First minute, UTC.")] = None,
+    end: Annotated[datetime | None, typer.Option("--to", formats=MOMENTS, help="End, UTC; not included.")] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds that the sink may take to catch up with live.")] = 30,
+    most_records: Annotated[
+        int | None, typer.Option(min=1, help="Fewer minutes if their sessions have more (half a million).")
+    ] = None,
+    lines: Annotated[int, typer.Option(min=0, help="So many differences are shown.")] = 20,
+    trend: Annotated[int, typer.Option("--trend", min=0, help="Show the last so many comparisons; make none.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: every difference.")] = False,
+) -> None:
+    """Live numbers against batch's, by minute and dimension, and why they differ. Exits 1 if one is unexplained."""
+    import msgspec
+
+    from infra.errors import SettingsError
+    from infra.settings import Settings
+    from schemas.parity import recent
+    from streams.parity import text
+    from streams.parity.history import remember
+    from streams.parity.report import parity
+    from streams.parity.window import MOST_RECORDS, newest
+
+    settings = Settings.from_env()
+    if trend:
+        past = recent(settings.lake_root, trend)
+        typer.echo(msgspec.json.encode(past).decode() if as_json else text.trend(past))
+        return
+    if (first is None) != (end is None):
+        msg = "--from and --to go together, e.g. --from 2026-01-15T20:00 --to 2026-01-15T21:00"
+        raise SettingsError(msg)
+    window = newest(minutes, datetime.now(UTC))
+    if first and end:
+        window = first.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
+    made = parity(settings, window, wait, most_records or MOST_RECORDS)
+    remember(settings, made)
+    typer.echo(text.as_json(made) if as_json else text.as_text(made, lines))
+    if not made.holds:
         raise typer.Exit(1)
 
 

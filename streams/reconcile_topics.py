@@ -57,7 +57,7 @@ def live_counts(settings: Settings, topics: frozenset[str]) -> dict[tuple[str, i
     for partition, low, high in ((p, low, high) for (_, p), (low, high) in ends.items()):
         for start in sorted({low, max(low, high - RECENT)}, reverse=True):
             newest: dict[tuple[str, int], dict[str, int]] = {}
-            for _offset, key, value in _read(settings, LIVE_QUALITY.name, partition, start, high):
+            for _offset, key, value in read_records(settings, LIVE_QUALITY.name, partition, start, high):
                 if value is not None and key is not None and key.startswith(b"now/"):
                     said = msgspec.json.decode(value)
                     place = (said.get("topic", PLAYBACK.name), said["partition"])
@@ -92,7 +92,7 @@ def _records_in(settings: Settings, topic: str, partition: int, gaps: list[tuple
     inside = iter(gaps)
     first, following = next(inside)
     found = []
-    for offset, _key, _value in _read(settings, topic, partition, first, gaps[-1][1]):
+    for offset, _key, _value in read_records(settings, topic, partition, first, gaps[-1][1]):
         while offset >= following and (gap := next(inside, None)) is not None:
             first, following = gap
         if first <= offset < following:
@@ -100,7 +100,7 @@ def _records_in(settings: Settings, topic: str, partition: int, gaps: list[tuple
     return found
 
 
-def _read(
+def read_records(
     settings: Settings, topic: str, partition: int, start: int, end: int
 ) -> Iterator[tuple[int, bytes | None, bytes | None]]:
     """Offset, key and value of the records of [start, end), as a consumer that respects transactions sees them."""

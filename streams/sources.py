@@ -55,8 +55,8 @@ class Reader(Protocol):
     def events(self, prepared: Any) -> npt.NDArray[Any]:
         """What the records bring, in their order: `streams.live.events.LIVE_EVENT`."""
 
-    def forget(self, bucket: int, before_ms: int) -> bool:
-        """Drop what has not been heard from since; whether anything was dropped."""
+    def forget(self, bucket: int, clock_ms: int) -> bool:
+        """Drop what was silent for the time-out; whether anything was dropped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,9 @@ class Source:
     state: Topic
     prepare: Callable[[Sequence[Any]], Any]
     """Of consecutive records of a partition."""
-    reader: Callable[[Place, Names, Streams, npt.NDArray[np.int64]], Reader]
-    """Of the partition, its names, the streams of reports by bucket, and up to which offset each bucket holds all."""
+    reader: Callable[[Place, Names, Streams, npt.NDArray[np.int64], int], Reader]
+    """Of the partition, its names, the streams of reports by bucket, up to which offset each bucket holds all, and the
+    time-out of sessions, ms."""
 
     @property
     def app_id(self) -> str:
@@ -81,25 +82,30 @@ class Source:
 class PlaybackReader:
     """Events in, an event each out, at once."""
 
-    def __init__(self, place: Place, names: Names, streams: Streams, through: npt.NDArray[np.int64]) -> None:
+    def __init__(
+        self, place: Place, names: Names, streams: Streams, through: npt.NDArray[np.int64], timeout_ms: int
+    ) -> None:
         self._place = place
         self._names = names
 
     def events(self, prepared: Prepared) -> npt.NDArray[Any]:
         return events_of(prepared, self._names, self._place)
 
-    def forget(self, bucket: int, before_ms: int) -> bool:
+    def forget(self, bucket: int, clock_ms: int) -> bool:
         return False
 
 
 class CmcdReader:
     """Reports in, facts out in the order of the reports' numbers."""
 
-    def __init__(self, place: Place, names: Names, streams: Streams, through: npt.NDArray[np.int64]) -> None:
+    def __init__(
+        self, place: Place, names: Names, streams: Streams, through: npt.NDArray[np.int64], timeout_ms: int
+    ) -> None:
         self._place = place
         self._names = names
         self._streams = streams
         self._through = through
+        self._timeout_ms = timeout_ms
         self._clock_ms = 0
         self._waiting: list[tuple[int, int, str]] = []
         """Heap of (deadline, bucket, session)."""
@@ -117,9 +123,9 @@ class CmcdReader:
             self._read(out, record, offset, stamp_ms)
         return out.array()
 
-    def forget(self, bucket: int, before_ms: int) -> bool:
+    def forget(self, bucket: int, clock_ms: int) -> bool:
         streams = self._streams[bucket]
-        over = [name for name, stream in streams.items() if stream.last_received_ms < before_ms]
+        over = [name for name, stream in streams.items() if stream.is_over(clock_ms, self._timeout_ms)]
         for name in over:
             del streams[name]
         return bool(over)
@@ -139,7 +145,8 @@ class CmcdReader:
         report = report_of(raw or b"", event, stamp_ms)
         streams = self._streams[bucket]
         stream = streams.get(report.session_id)
-        if stream is None:
+        # The time-out is the clock's, not that of `forget`, which comes when the bucket is written.
+        if stream is None or stream.is_over(self._clock_ms, self._timeout_ms):
             stream = streams[report.session_id] = LiveStream.begin(report)
         stream.last_received_ms = max(stream.last_received_ms, stamp_ms)
         is_misplaced = partition_of(key, self._place.partitions) != self._place.partition

@@ -24,6 +24,7 @@ import msgspec
 from infra.delta_scan import load_delta, quoted, scan
 from infra.errors import LakeDamaged, SettingsError, SetupError
 from infra.settings import ROOT, Settings
+from schemas.stage import PUBLISHED
 from schemas.table import Table, read_sql_table
 from schemas.tables import SILVER
 from warehouse import publication
@@ -50,9 +51,7 @@ def build(settings: Settings) -> Publication:
     with _one_at_a_time(folder):
         request = publication.requested(folder)
         if request is None:
-            msg = (
-                f"expected {folder / publication.REQUEST}, which `playlake publish` writes; nothing has been published"
-            )
+            msg = f"expected {folder / PUBLISHED}, which `playlake publish` writes; nothing has been published"
             raise SetupError(msg)
         current = publication.current(folder)
         if current is not None and current.is_same(request) and current.file(folder).exists():
@@ -81,7 +80,7 @@ def remove_unused(folder: Path) -> list[str]:
 def _free_name(folder: Path, publish_id: str) -> str:
     """A name that no file ever had while a reader may know it: files are never written twice."""
     if re.fullmatch(r"[\w.-]+", publish_id) is None:
-        msg = f"{publication.REQUEST}: expected a publish_id of letters, digits and . _ -, got {publish_id!r}"
+        msg = f"{PUBLISHED}: expected a publish_id of letters, digits and . _ -, got {publish_id!r}"
         raise LakeDamaged(msg)
     name, number = f"gold-{publish_id}.duckdb", 1
     while (folder / name).exists():
@@ -122,7 +121,7 @@ def _copy_table(connection: DuckDBPyConnection, settings: Settings, name: str, v
     started = time.monotonic()
     layer, _, table = name.partition(".")
     if layer not in ("gold", "silver") or not table.isidentifier():
-        msg = f"{publication.REQUEST}: expected tables like gold.title_daily or silver.sessions, got {name!r}"
+        msg = f"{PUBLISHED}: expected tables like gold.title_daily or silver.sessions, got {name!r}"
         raise LakeDamaged(msg)
     if "://" in settings.lake_root:
         msg = f"the warehouse is built from a lake in a folder, got {settings.lake_root}"

@@ -26,8 +26,8 @@ import msgspec
 
 from infra.disk import sync
 from infra.errors import LakeDamaged
+from schemas.stage import PUBLISHED
 
-REQUEST = "publish.json"
 CURRENT = "current.json"
 LINK = "warehouse.duckdb"
 LIVE = "live.duckdb"
@@ -54,7 +54,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
 
 def requested(folder: Path) -> Publication | None:
     """What batch has published last; None before the first publish."""
-    return _read(folder / REQUEST)
+    return _read(folder / PUBLISHED)
 
 
 def current(folder: Path) -> Publication | None:

@@ -104,6 +104,10 @@ class LiveStream(msgspec.Struct, array_like=True):
         """Received time at which the oldest held report is waited for no longer."""
         return min((report.received_ms for report in self.held), default=0) + HOLD_MS if self.held else None
 
+    def is_over(self, clock_ms: int, timeout_ms: int) -> bool:
+        """Whether it was silent for the time-out: a report that comes now begins another."""
+        return clock_ms - self.last_received_ms > timeout_ms
+
     def fate(self, report: Report) -> Literal["new", "repeated", "late"]:
         """`new`, `repeated` (its number was seen), or `late` (its number was given up, and is forgotten with this)."""
         if report.seq is None:

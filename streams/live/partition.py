@@ -110,7 +110,7 @@ class LivePartition:
         self._streams: list[dict[str, Any]] = [{} for _ in range(BUCKETS)]
         self.next: int | None = None
         self._load(stored)
-        self._reader = source.reader(place, self.names, self._streams, self._buckets.through)
+        self._reader = source.reader(place, self.names, self._streams, self._buckets.through, rules.timeout_ms)
 
     @property
     def clock_ms(self) -> int:
@@ -316,7 +316,7 @@ class LivePartition:
         heard = self.sessions.table.rows["last_received_ms"][rows]
         over = rows[self.clock_ms - heard > self._rules.timeout_ms]
         self.sessions.drop(over)
-        forgotten = self._reader.forget(bucket, self.clock_ms - self._rules.timeout_ms)
+        forgotten = self._reader.forget(bucket, self.clock_ms)
         if (len(over) or forgotten) and self._buckets.dirty_since[bucket] < 0:
             self._buckets.dirty_since[bucket] = self.next or 0
             self._buckets.dirty_clock[bucket] = self.clock_ms

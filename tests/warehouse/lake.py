@@ -14,6 +14,7 @@ import pyarrow as pa
 from infra.settings import Settings
 from schemas.piece import startup_bucket
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
+from schemas.stage import PUBLISHED
 from warehouse import build, publication
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -79,7 +80,7 @@ class Lake:
             "cutover_minute": cutover.isoformat(),
             "versions": dict(versions),
         }
-        path = self.settings.warehouse / publication.REQUEST
+        path = self.settings.warehouse / PUBLISHED
         publication.replace_file(path, lambda fresh: fresh.write_text(json.dumps(record)) and None)
 
     def publish(self, publish_id: str, plays: int = 10, minutes: int = 60, cutover: datetime = NOON) -> None:

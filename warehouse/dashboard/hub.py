@@ -15,7 +15,7 @@ import msgspec
 
 from infra.errors import PlaylakeError
 from warehouse.dashboard.board import Board, Reading, Row, series
-from warehouse.dashboard.payload import History, Links, Live, Pipeline, Quality, Series
+from warehouse.dashboard.payload import History, Links, Live, ParityState, Pipeline, Quality, Series
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -41,12 +41,15 @@ class Hub:
         links: Links,
         page_build: str,
         quality: Callable[[], Quality | None] = lambda: None,
+        *,
+        parity: Callable[[], ParityState | None] = lambda: None,
         clock_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self._board = board
         self._links = links
         self._page_build = page_build
         self._quality = quality
+        self._parity = parity
         self._clock_ms = clock_ms
         self._thread = ThreadPoolExecutor(1, "dashboard")
         self._woken = asyncio.Event()
@@ -150,6 +153,7 @@ class Hub:
             open_sessions=now["open_sessions"] or 0,
             lag_ms=None if oldest is None else max(0, server_at - oldest),
             quality=self._quality(),
+            parity=self._parity(),
         )
 
     def _events_per_s(self, at_ms: int | None, events: int | None) -> float | None:

@@ -1,4 +1,4 @@
-"""What the server tells the pages: the shapes of `/v1/live` and `/v1/dashboard/history`.
+"""What the server tells the pages: the shapes of `/v1/live`, `/v1/dashboard/history` and `/v1/dashboard/parity`.
 
 Stated here once: `python -m warehouse.dashboard.protocol` derives `warehouse/pages/src/data/protocol.ts` from it.
 Stamps end in `_at` and are milliseconds of epoch; minutes are seconds of epoch, the start of the minute.
@@ -73,6 +73,19 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["passed", "failed"]
 
 
+class ParityState(msgspec.Struct, frozen=True, kw_only=True):
+    """How the last comparison of live with batch came out."""
+
+    compared_at: int
+    rows: int
+    rows_equal: int
+    whole_rows: int
+    """Rows before the cut-over, which both sides hold whole."""
+    whole_rows_equal: int
+    unexplained: int
+    """Values that their own records do not give: not one may be."""
+
+
 class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     """How the machinery behind the numbers does."""
 
@@ -85,6 +98,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     lag_ms: int | None
     """Age of the live numbers when the server sent them."""
     quality: Quality | None
+    parity: ParityState | None
 
 
 class Links(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,3 +146,94 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
     publish: Publish
     minutes: Series
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Why live and batch may differ."""
+
+    cause: str
+    meaning: str
+
+
+class Amount(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a cause adds on the way from live to batch."""
+
+    cause: str
+    amount: int
+
+
+class ParityPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part on both sides: live + all causes + batch_unexplained - live_unexplained = batch."""
+
+    part: str
+    live: int
+    batch: int
+    causes: list[Amount]
+    live_unexplained: int
+    batch_unexplained: int
+
+
+class ParityMetric(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric on both sides; null where nothing is divided."""
+
+    metric: str
+    """As it is called in SQL."""
+    title: str
+    unit: str
+    live: float | None
+    batch: float | None
+    causes: list[str]
+
+
+class Dimension(msgspec.Struct, frozen=True, kw_only=True):
+    """What a row is about."""
+
+    name: str
+    value: str | None
+
+
+class ParityRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A minute of a rollup in which live and batch differ."""
+
+    minute: int
+    rollup: str
+    dimensions: list[Dimension]
+    parts: list[ParityPart]
+    metrics: list[ParityMetric]
+
+
+class ParityPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One comparison of the past."""
+
+    compared_at: int
+    publish_id: str | None
+    whole_rows: int
+    whole_rows_equal: int
+    unexplained: int
+    causes: list[Amount]
+    """Of the events."""
+    differences: list[float | None]
+    """Batch less live of each metric of `Parity.metrics`, in that order; null where one of them is not known."""
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest comparison of live with batch, and how the last ones came out."""
+
+    state: ParityState | None = None
+    """Null before the first comparison; the lists are empty then."""
+    publish_id: str | None = None
+    first_minute: int | None = None
+    end_minute: int | None = None
+    cutover_minute: int | None = None
+    """Metrics are compared over the minutes before it, which both sides hold whole."""
+    dead_letters: int = 0
+    """Received in the window: they are in neither side."""
+    causes: list[Cause]
+    parts: list[ParityPart] = []
+    """Over everything that is watched."""
+    metrics: list[ParityMetric] = []
+    """Over everything that is watched."""
+    rows: list[ParityRow] = []
+    """What is unexplained first, then what is over everything, then by dimensions; of each the newest minutes first."""
+    trend: list[ParityPoint] = []
+    """The last comparisons, oldest first."""

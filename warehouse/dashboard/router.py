@@ -1,4 +1,4 @@
-"""The dashboard over HTTP: `/` and `/pages/…` (static), `/v1/live` (server-sent events), `/v1/dashboard/history`."""
+"""The dashboard over HTTP: `/` and `/pages/…` (static), `/v1/live` (server-sent events), `/v1/dashboard/…`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from infra.settings import Settings
 from warehouse.dashboard.board import MAX_HISTORY_S, Board
 from warehouse.dashboard.hub import Hub
+from warehouse.dashboard.parity import LastComparison
 from warehouse.dashboard.payload import Links, Quality
 
 PAGES = Path(__file__).resolve().parent.parent / "pages" / "dist"
-ADDRESSES = ("/", "/reference")
+ADDRESSES = ("/", "/parity", "/reference")
 """The pages, by the addresses that `pages/src/app.tsx` gives them: one file answers all."""
 FOREVER = "public, max-age=31536000, immutable"  # names carry the hash of the content
 NEVER = "no-cache"
@@ -30,13 +32,15 @@ class Dashboard:
 
     def __init__(self, settings: Settings, quality: Callable[[], Quality | None] = lambda: None) -> None:
         board = Board(settings.warehouse, settled_s=settings.live_freeze_after_s + 120)
-        self.hub = Hub(board, links(settings), page_build(), quality)
+        self.comparison = LastComparison(settings.lake_root)
+        self.hub = Hub(board, links(settings), page_build(), quality, parity=self.comparison.state)
         self.router = APIRouter()
         for address in ADDRESSES:
             self.router.get(address, include_in_schema=False)(self.page)
         self.router.get("/pages/{name}", include_in_schema=False)(self.asset)
         self.router.get("/v1/live")(self.live)
         self.router.get("/v1/dashboard/history")(self.history)
+        self.router.get("/v1/dashboard/parity")(self.parity)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -65,6 +69,11 @@ class Dashboard:
             detail = f"expected 0 <= from < to <= from + {MAX_HISTORY_S} (seconds of epoch), got from={start} to={stop}"
             raise HTTPException(422, detail)
         answer = await self.hub.history(start, stop)
+        return Response(msgspec.json.encode(answer), media_type="application/json")
+
+    async def parity(self) -> Response:
+        """The newest comparison of live with batch and the trend: `Parity` of `warehouse/dashboard/payload.py`."""
+        answer = await run_in_threadpool(self.comparison.parity)
         return Response(msgspec.json.encode(answer), media_type="application/json")
 
     async def page(self) -> Response:

@@ -8,6 +8,7 @@ export interface Figure {
 export const NOTHING = "–";
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const fine = new Intl.NumberFormat("en", { maximumFractionDigits: 4 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
 
 export function count(value: number | null | undefined, unit = ""): Figure {
@@ -30,6 +31,22 @@ export function share(value: number | null | undefined): Figure {
   if (value == null) return { text: NOTHING, unit: "" };
   const percent = value * 100;
   return { text: percent.toFixed(percent < 10 ? 2 : 1), unit: "%" };
+}
+
+/** All digits that two sides are compared by, in the unit of the metric's definition (shares in percent). */
+export function exact(value: number | null | undefined, unit: string): Figure {
+  if (value == null) return { text: NOTHING, unit: "" };
+  if (unit.startsWith("share")) return { text: (value * 100).toFixed(3), unit: "%" };
+  const [short = ""] = unit.split(",");
+  return { text: (Number.isInteger(value) ? whole : fine).format(value), unit: short };
+}
+
+/** The same with its sign; nothing has none. */
+export function signed(value: number | null | undefined, unit: string): Figure {
+  if (value == null) return { text: NOTHING, unit: "" };
+  if (value === 0) return { text: "0", unit: "" };
+  const { text, unit: short } = exact(Math.abs(value), unit);
+  return { text: (value > 0 ? "+" : "\u2212") + text, unit: short };
 }
 
 export function age(ms: number): string {

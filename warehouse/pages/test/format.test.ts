@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { age, count, millis, rate, share, together } from "../src/format";
+import { age, count, exact, millis, rate, share, signed, together } from "../src/format";
 
 test("every number carries its unit, and the unknown is not zero", () => {
   assert.equal(together(count(5156, "viewers")), "5,156\u202fviewers");
@@ -15,4 +15,13 @@ test("every number carries its unit, and the unknown is not zero", () => {
 
 test("ages", () => {
   assert.deepEqual([900, 59_999, 61_000, 7_300_000, 900_000_000].map(age), ["0 s", "59 s", "1 min", "2 h", "10 days"]);
+});
+
+test("what is compared keeps its digits, and its sign", () => {
+  assert.equal(together(exact(1_234_567, "ms")), "1,234,567\u202fms");
+  assert.equal(together(exact(0.01234, "share, 0..1")), "1.234\u202f%");
+  assert.equal(together(exact(1.23456, "stalls a minute")), "1.2346\u202fstalls a minute");
+  assert.equal(together(signed(-61_000, "ms")), "\u221261,000\u202fms");
+  assert.equal(together(signed(0.5, "ratio, may exceed 1")), "+0.5\u202fratio");
+  assert.deepEqual([signed(0, "ms"), exact(null, "ms")].map(together), ["0", "–"]);
 });

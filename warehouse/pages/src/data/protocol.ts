@@ -50,6 +50,18 @@ export interface Quality {
   readonly status: "failed" | "passed";
 }
 
+/** How the last comparison of live with batch came out. */
+export interface ParityState {
+  readonly compared_at: number;
+  readonly rows: number;
+  readonly rows_equal: number;
+  /** Rows before the cut-over, which both sides hold whole. */
+  readonly whole_rows: number;
+  readonly whole_rows_equal: number;
+  /** Values that their own records do not give: not one may be. */
+  readonly unexplained: number;
+}
+
 /** How the machinery behind the numbers does. */
 export interface Pipeline {
   readonly events_per_s: number | null;
@@ -61,6 +73,7 @@ export interface Pipeline {
   /** Age of the live numbers when the server sent them. */
   readonly lag_ms: number | null;
   readonly quality: Quality | null;
+  readonly parity: ParityState | null;
 }
 
 /** Where the header leads. */
@@ -104,4 +117,87 @@ export interface Live {
 export interface History {
   readonly publish: Publish;
   readonly minutes: Series;
+}
+
+/** Why live and batch may differ. */
+export interface Cause {
+  readonly cause: string;
+  readonly meaning: string;
+}
+
+/** How much a cause adds on the way from live to batch. */
+export interface Amount {
+  readonly cause: string;
+  readonly amount: number;
+}
+
+/** A part on both sides: live + all causes + batch_unexplained - live_unexplained = batch. */
+export interface ParityPart {
+  readonly part: string;
+  readonly live: number;
+  readonly batch: number;
+  readonly causes: readonly Amount[];
+  readonly live_unexplained: number;
+  readonly batch_unexplained: number;
+}
+
+/** A metric on both sides; null where nothing is divided. */
+export interface ParityMetric {
+  /** As it is called in SQL. */
+  readonly metric: string;
+  readonly title: string;
+  readonly unit: string;
+  readonly live: number | null;
+  readonly batch: number | null;
+  readonly causes: readonly string[];
+}
+
+/** What a row is about. */
+export interface Dimension {
+  readonly name: string;
+  readonly value: string | null;
+}
+
+/** A minute of a rollup in which live and batch differ. */
+export interface ParityRow {
+  readonly minute: number;
+  readonly rollup: string;
+  readonly dimensions: readonly Dimension[];
+  readonly parts: readonly ParityPart[];
+  readonly metrics: readonly ParityMetric[];
+}
+
+/** One comparison of the past. */
+export interface ParityPoint {
+  readonly compared_at: number;
+  readonly publish_id: string | null;
+  readonly whole_rows: number;
+  readonly whole_rows_equal: number;
+  readonly unexplained: number;
+  /** Of the events. */
+  readonly causes: readonly Amount[];
+  /** Batch less live of each metric of `Parity.metrics`, in that order; null where one of them is not known. */
+  readonly differences: readonly (number | null)[];
+}
+
+/** The newest comparison of live with batch, and how the last ones came out. */
+export interface Parity {
+  /** Null before the first comparison; the lists are empty then. */
+  readonly state: ParityState | null;
+  readonly publish_id: string | null;
+  readonly first_minute: number | null;
+  readonly end_minute: number | null;
+  /** Metrics are compared over the minutes before it, which both sides hold whole. */
+  readonly cutover_minute: number | null;
+  /** Received in the window: they are in neither side. */
+  readonly dead_letters: number;
+  readonly causes: readonly Cause[];
+  /** Over everything that is watched. */
+  readonly parts: readonly ParityPart[];
+  /** Over everything that is watched. */
+  readonly metrics: readonly ParityMetric[];
+  /** What is unexplained first, then what is over everything, then by dimensions; of each the newest minutes first. */
+  readonly rows: readonly ParityRow[];
+  /** The last comparisons, oldest first. */
+  readonly trend: readonly ParityPoint[];
 }

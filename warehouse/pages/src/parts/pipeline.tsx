@@ -12,7 +12,7 @@ interface Props {
 }
 
 export function Pipeline({ pipeline, publish, now }: Props) {
-  const { quality } = pipeline;
+  const { quality, parity } = pipeline;
   const published = publish.published_at;
   return (
     <section class="panel pipeline" aria-label="Pipeline">
@@ -48,6 +48,12 @@ export function Pipeline({ pipeline, publish, now }: Props) {
           {quality === null ? "not run yet" : quality.failed > 0 ? `${quality.failed} failed` : `${quality.passed} passed`}
           {quality !== null && <small> {age(now - quality.checked_at)} ago</small>}
         </span>
+      </Item>
+      <Item label="Live against batch" level={(parity?.unexplained ?? 0) > 0 ? "bad" : "fine"}>
+        <a href="/parity" class="number" data-testid="parity_state" data-value={parity?.unexplained ?? ""}>
+          {parity === null ? "not compared yet" : parity.unexplained > 0 ? `${parity.unexplained} unexplained` : "explained"}
+          {parity !== null && <small> {age(now - parity.compared_at)} ago</small>}
+        </a>
       </Item>
     </section>
   );

@@ -1,0 +1,1 @@
+"""Parity: every live number beside batch's, and why they differ."""
