@@ -1,0 +1,80 @@
+"""The order of events in their groups (`schemas.session_state.Fact.order`), compiled."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from infra.compiled import compiled
+from schemas.session_state import ABSENT
+
+
+class Ids(NamedTuple):
+    """The events' ids as Arrow keeps texts: that of event i is `data[starts[i]:starts[i + 1]]`."""
+
+    starts: npt.NDArray[np.int32]
+    data: npt.NDArray[np.uint8]
+
+
+def in_order(events: npt.NDArray[Any], ids: Ids) -> npt.NDArray[np.int32]:
+    """Places of the events, group by group, each in its order."""
+    room = np.empty((2, len(events)), np.int32)
+    room[0] = np.arange(len(events))
+    _sort(events, ids, room)
+    return room[0]
+
+
+@compiled
+def _sort(events: Any, ids: Ids, room: Any) -> None:
+    """Merge sort. Groups follow each other and most events came in their order: then a merge is one comparison.
+
+    room   [2, n]: the places, and as much to merge in
+    """
+    order, width = room[0], 1
+    while width < len(order):
+        for first in range(0, len(order) - width, 2 * width):
+            middle = first + width
+            if _is_before(events, ids, order[middle], order[middle - 1]):
+                _merge(events, ids, room, first, middle)
+        width *= 2
+
+
+@compiled
+def _merge(events: Any, ids: Ids, room: Any, first: int, middle: int) -> None:
+    """Merge the places from `first` to `middle` and as many behind them."""
+    order, spare, width = room[0], room[1], middle - first
+    for k in range(width):
+        spare[k] = order[first + k]
+    left, right, end = 0, middle, min(middle + width, len(order))
+    for at in range(first, end):
+        if left == width:
+            break
+        if right < end and _is_before(events, ids, order[right], spare[left]):
+            order[at] = order[right]
+            right += 1
+        else:
+            order[at] = spare[left]
+            left += 1
+
+
+@compiled
+def _is_before(events: Any, ids: Ids, i: int, j: int) -> bool:
+    one, other = events[i], events[j]
+    if one.group != other.group:
+        return one.group < other.group  # type: ignore[no-any-return]
+    if one.at_ms != other.at_ms:
+        return one.at_ms < other.at_ms  # type: ignore[no-any-return]
+    seq, other_seq = -1 if one.seq == ABSENT else one.seq, -1 if other.seq == ABSENT else other.seq
+    if seq != other_seq:
+        return seq < other_seq  # type: ignore[no-any-return]
+    if one.kind != other.kind:
+        return one.kind < other.kind  # type: ignore[no-any-return]
+    # By bytes: in UTF-8 that is the order of the characters.
+    size, other_size = ids.starts[i + 1] - ids.starts[i], ids.starts[j + 1] - ids.starts[j]
+    for k in range(min(size, other_size)):
+        byte, other_byte = ids.data[ids.starts[i] + k], ids.data[ids.starts[j] + k]
+        if byte != other_byte:
+            return byte < other_byte  # type: ignore[no-any-return]
+    return size < other_size  # type: ignore[no-any-return]
