@@ -35,7 +35,7 @@ KEPT = 4
 def code_folder() -> Path:
     """Where machine code of these sources is kept. Sources that were sent somewhere else tell it (`SHIPPED`)."""
     try:
-        shipped = pkgutil.get_data(__package__, SHIPPED)
+        shipped = pkgutil.get_data("infra", SHIPPED)
     except OSError:
         shipped = None
     if shipped is not None:

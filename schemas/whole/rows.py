@@ -51,6 +51,8 @@ def sessions_of(rows: pa.RecordBatch, grouping: Grouping, now_ms: int, timeout_m
 
     rows      columns `group_id` and `schemas.fact.FACT_COLUMNS`
     """
+    if not rows.num_rows:
+        return pa.RecordBatch.from_pylist([], arrow_schema(SESSIONS.columns))
     events = events_of(rows)
     events["group"], events["copies"] = grouping.groups, grouping.copies
     event_id = rows.column("event_id")
@@ -58,8 +60,10 @@ def sessions_of(rows: pa.RecordBatch, grouping: Grouping, now_ms: int, timeout_m
     data = event_id.buffers()[2]
     ids = Ids(starts, np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8))
     folded = fold_whole(events, ids, now_ms, timeout_ms)
+    repeated = np.zeros(int(grouping.groups.max()) + 1, np.int64)
     for group, count in grouping.repeated.items():
-        folded.sessions["duplicate_event_count"][folded.sessions["group"] == group] += count
+        repeated[group] = count
+    folded.sessions["duplicate_event_count"] += repeated[folded.sessions["group"]]
     return _table_rows(rows, grouping.groups, folded)
 
 
@@ -99,7 +103,7 @@ def _table_rows(rows: pa.RecordBatch, groups: npt.NDArray[np.int32], folded: Fol
     sessions = folded.sessions
     texts = np.ascontiguousarray(sessions["texts"].T)
     # Any row tells the id of its group.
-    any_row = np.zeros(int(groups.max(initial=-1)) + 1, np.int32)
+    any_row = np.zeros(int(groups.max()) + 1, np.int32)
     any_row[groups] = np.arange(len(groups), dtype=np.int32)
     group_id = rows.column("group_id").take(pa.array(any_row[sessions["group"]]))
     made: dict[str, Array] = {"group_id": group_id, "session_id": _session_ids(group_id, sessions)}

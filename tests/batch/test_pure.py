@@ -171,8 +171,12 @@ def test_shipped_code_finds_the_machine_code_that_was_made_here(tmp_path: Path) 
     assert Path(_fold.stats.cache_path).parent == compiled.code_folder()
 
 
-def test_no_rows_fold_to_no_sessions() -> None:
-    assert sum(batch.num_rows for batch in fold_groups(0, 1)(iter([]))) == 0
+def test_a_group_without_events_of_its_own_has_no_session() -> None:
+    """All it has are copies of another group's events, or nothing."""
+    none = fold_input([], [], random.Random(0))
+    tally = pa.Table.from_pylist([{"group_id": "s1", "event_id": "e1", COPIES: 2}], none.schema)
+    for table in (none, tally):
+        assert sum(batch.num_rows for batch in fold_groups(0, 1)(iter(table.to_batches()))) == 0
 
 
 def test_only_a_version_that_brought_files_is_worth_a_look(settings: Settings) -> None:
