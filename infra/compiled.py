@@ -81,7 +81,7 @@ class Locator:
         return here
 
     def ensure_cache_path(self) -> None:
-        Path(self.get_cache_path()).mkdir(exist_ok=True)
+        Path(self.get_cache_path()).mkdir(parents=True, exist_ok=True)
 
     def get_cache_path(self) -> str:
         return str(self.folder / self._module)
