@@ -10,16 +10,9 @@ import time
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
-import pyarrow as pa
 
-from schemas.derive import arrow_schema
 from schemas.examples import typical
-from schemas.fact import FACT_COLUMNS, rows_of
 from schemas.registry import EVENT_TOPICS, PLAYBACK
-from schemas.session_state import Fact
-from schemas.tables import SILVER_EVENTS
-from schemas.whole.rows import Grouping, sessions_of
 from streams.bronze_rows import Decoder
 from streams.live.partition import LivePartition, Rules
 from streams.sources import PLAYBACK_SOURCE
@@ -55,6 +48,16 @@ def warm() -> None:
 
 def warm_whole_fold() -> None:
     """Run every compiled function of the batch fold once."""
+    # A worker imports this module, and needs none of it.
+    import numpy as np
+    import pyarrow as pa
+
+    from schemas.derive import arrow_schema
+    from schemas.fact import FACT_COLUMNS, rows_of
+    from schemas.session_state import Fact
+    from schemas.tables import SILVER_EVENTS
+    from schemas.whole.rows import Grouping, sessions_of
+
     events = arrow_schema(SILVER_EVENTS[PLAYBACK.name].columns)
     fields = [pa.field("group_id", pa.string()), *(events.field(name) for name in FACT_COLUMNS)]
     fact = Fact(0, 0, "play", "e1", PLAYBACK.rank["play"], session_id="s1")

@@ -23,7 +23,8 @@ def in_order(events: npt.NDArray[Any], ids: Ids) -> npt.NDArray[np.int32]:
     room = np.empty((2, len(events)), np.int32)
     room[0] = np.arange(len(events))
     _sort(events, ids, room)
-    return room[0]
+    order: npt.NDArray[np.int32] = room[0]
+    return order
 
 
 @compiled
@@ -63,18 +64,18 @@ def _merge(events: Any, ids: Ids, room: Any, first: int, middle: int) -> None:
 def _is_before(events: Any, ids: Ids, i: int, j: int) -> bool:
     one, other = events[i], events[j]
     if one.group != other.group:
-        return one.group < other.group  # type: ignore[no-any-return]
+        return bool(one.group < other.group)
     if one.at_ms != other.at_ms:
-        return one.at_ms < other.at_ms  # type: ignore[no-any-return]
+        return bool(one.at_ms < other.at_ms)
     seq, other_seq = -1 if one.seq == ABSENT else one.seq, -1 if other.seq == ABSENT else other.seq
     if seq != other_seq:
-        return seq < other_seq  # type: ignore[no-any-return]
+        return bool(seq < other_seq)
     if one.kind != other.kind:
-        return one.kind < other.kind  # type: ignore[no-any-return]
+        return bool(one.kind < other.kind)
     # By bytes: in UTF-8 that is the order of the characters.
     size, other_size = ids.starts[i + 1] - ids.starts[i], ids.starts[j + 1] - ids.starts[j]
     for k in range(min(size, other_size)):
         byte, other_byte = ids.data[ids.starts[i] + k], ids.data[ids.starts[j] + k]
         if byte != other_byte:
-            return byte < other_byte  # type: ignore[no-any-return]
-    return size < other_size  # type: ignore[no-any-return]
+            return bool(byte < other_byte)
+    return bool(size < other_size)

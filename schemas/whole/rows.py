@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,6 @@ from schemas.sessionize import derived_id
 from schemas.tables.sessions import SESSIONS
 from schemas.whole.fold import EVENT, Folded, fold_whole
 from schemas.whole.order import Ids
-
-if TYPE_CHECKING:
-    Array = pa.Array[Any]
 
 _DAY_MS = 86_400_000
 _TEXTS = {name: place for place, name in enumerate((*ATTRIBUTES, "error_code"))}
@@ -94,9 +91,10 @@ def events_of(rows: pa.RecordBatch) -> npt.NDArray[Any]:
     return events
 
 
-def _numbers(column: Array, absent: float) -> npt.NDArray[Any]:
+def _numbers(column: pa.Array, absent: float) -> npt.NDArray[Any]:
     filled = column.fill_null(pa.scalar(absent, column.type)) if column.null_count else column
-    return filled.to_numpy(zero_copy_only=False)
+    numbers: npt.NDArray[Any] = filled.to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def _table_rows(rows: pa.RecordBatch, groups: npt.NDArray[np.int32], folded: Folded) -> pa.RecordBatch:
@@ -106,7 +104,7 @@ def _table_rows(rows: pa.RecordBatch, groups: npt.NDArray[np.int32], folded: Fol
     any_row = np.zeros(int(groups.max()) + 1, np.int32)
     any_row[groups] = np.arange(len(groups), dtype=np.int32)
     group_id = rows.column("group_id").take(pa.array(any_row[sessions["group"]]))
-    made: dict[str, Array] = {"group_id": group_id, "session_id": _session_ids(group_id, sessions)}
+    made: dict[str, pa.Array] = {"group_id": group_id, "session_id": _session_ids(group_id, sessions)}
     made |= {name: _take(rows, name, texts[place]) for name, place in _TEXTS.items()}
     made |= {name: _known(sessions[name]) for name in (*PLAIN, *CONCLUDED) if name not in made}
     made |= {name: _moments(sessions[field]) for name, field in _TIMES.items()}
@@ -117,7 +115,7 @@ def _table_rows(rows: pa.RecordBatch, groups: npt.NDArray[np.int32], folded: Fol
     return pa.record_batch([made[field.name].cast(field.type) for field in schema], schema=schema)
 
 
-def _session_ids(group_id: Array, sessions: npt.NDArray[Any]) -> Array:
+def _session_ids(group_id: pa.Array, sessions: npt.NDArray[Any]) -> pa.Array:
     if not sessions["is_derived_id"].any():
         return group_id
     names = group_id.to_pylist()
@@ -126,9 +124,9 @@ def _session_ids(group_id: Array, sessions: npt.NDArray[Any]) -> Array:
     return pa.array(names, pa.string())
 
 
-def _minutes(rows: pa.RecordBatch, folded: Folded) -> Array:
+def _minutes(rows: pa.RecordBatch, folded: Folded) -> pa.Array:
     numbers, places = np.ascontiguousarray(folded.minutes.T), np.ascontiguousarray(folded.dimensions.T)
-    fields: dict[str, Array] = {"minute": _moments(numbers[MINUTE] * MINUTE_MS)}
+    fields: dict[str, pa.Array] = {"minute": _moments(numbers[MINUTE] * MINUTE_MS)}
     fields |= {name: _take(rows, name, places[place]) for place, name in enumerate(DIMENSIONS)}
     fields |= {part: pa.array(numbers[FIRST_PART + place]) for part, place in PART.items()}
     fields["startup_bucket"] = pa.array(numbers[BUCKET].astype(np.int32), mask=numbers[BUCKET] < 0)
@@ -137,7 +135,7 @@ def _minutes(rows: pa.RecordBatch, folded: Folded) -> Array:
     return pa.ListArray.from_arrays(pa.array(until), structs)
 
 
-def _take(rows: pa.RecordBatch, name: str, places: npt.NDArray[np.int32]) -> Array:
+def _take(rows: pa.RecordBatch, name: str, places: npt.NDArray[np.int32]) -> pa.Array:
     """The column's values at these places; null at -1."""
     column = rows.column(name)
     if column.null_count == len(column):
@@ -145,9 +143,9 @@ def _take(rows: pa.RecordBatch, name: str, places: npt.NDArray[np.int32]) -> Arr
     return column.take(pa.array(places, mask=places < 0))
 
 
-def _known(numbers: npt.NDArray[Any]) -> Array:
+def _known(numbers: npt.NDArray[Any]) -> pa.Array:
     return pa.array(numbers, mask=numbers == ABSENT if numbers.dtype == np.int64 else None)
 
 
-def _moments(times_ms: npt.NDArray[np.int64]) -> Array:
+def _moments(times_ms: npt.NDArray[np.int64]) -> pa.Array:
     return pa.array(times_ms * 1000).cast(pa.timestamp("us", tz="UTC"))
