@@ -1,4 +1,4 @@
-"""Compile what the stream worker, the sink and the batch fold call: `python -m streams.warm`, once at set-up.
+"""Compile what the stream worker and the sink call: `python -m streams.warm`, once at set-up.
 
 Compiled functions are kept on the disk (`infra/compiled.py`). Without this the first start of a worker does it, which
 takes half a minute. A worker loads them before it says that it is well, so that no viewer's event waits for it.
@@ -43,26 +43,6 @@ def warm() -> None:
     for topic in EVENT_TOPICS.values():
         Decoder(topic)
     warm_fold()
-    warm_whole_fold()
-
-
-def warm_whole_fold() -> None:
-    """Run every compiled function of the batch fold once."""
-    # A worker imports this module, and needs none of it.
-    import numpy as np
-    import pyarrow as pa
-
-    from schemas.derive import arrow_schema
-    from schemas.fact import FACT_COLUMNS, rows_of
-    from schemas.session_state import Fact
-    from schemas.tables import SILVER_EVENTS
-    from schemas.whole.rows import Grouping, sessions_of
-
-    events = arrow_schema(SILVER_EVENTS[PLAYBACK.name].columns)
-    fields = [pa.field("group_id", pa.string()), *(events.field(name) for name in FACT_COLUMNS)]
-    fact = Fact(0, 0, "play", "e1", PLAYBACK.rank["play"], session_id="s1")
-    rows = rows_of([fact], [fact.group_id], pa.schema(fields))
-    sessions_of(rows, Grouping(np.zeros(1, np.int32), np.ones(1, np.int32), {}), 0, RULES.timeout_ms)
 
 
 def warm_fold() -> None:

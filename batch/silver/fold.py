@@ -1,9 +1,9 @@
 """The session fold inside Spark: whole groups in, rows of `silver.sessions` out, by the same code as everywhere.
 
-`fold_groups` makes the function for `mapInArrow`. Its input must be sorted by group_id with no group on two partitions:
-that costs one shuffle, where a Python call a group would cost several times as much as the fold. A group's rows are
-playback events, players' reports (which are translated first, all of a session at once), and tallies of both. Events
-stay columns (`schemas/whole`); only reports and tallies, which are few, become Python's objects.
+`fold_groups` makes the function for `mapInArrow`. In its input a group's rows follow each other, and no group is on two
+partitions: that costs one shuffle and a sort, where a Python call a group would cost several times as much as the fold.
+A group's rows are playback events, players' reports (which are translated first, all of a session at once), and tallies
+of both. Events stay columns (`schemas/whole`); only reports and tallies, which are few, become Python's objects.
 """
 
 from __future__ import annotations

@@ -53,15 +53,21 @@ def sessions_of(rows: pa.RecordBatch, grouping: Grouping, now_ms: int, timeout_m
     events = events_of(rows)
     events["group"], events["copies"] = grouping.groups, grouping.copies
     event_id = rows.column("event_id")
-    starts = np.frombuffer(event_id.buffers()[1], np.int32)[event_id.offset :]
-    data = event_id.buffers()[2]
-    ids = Ids(starts, np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8))
+    _, starts, data = event_id.buffers()
+    ids = Ids(_view(starts, np.int32)[event_id.offset :], _view(data, np.uint8))
     folded = fold_whole(events, ids, now_ms, timeout_ms)
     repeated = np.zeros(int(grouping.groups.max()) + 1, np.int64)
     for group, count in grouping.repeated.items():
         repeated[group] = count
     folded.sessions["duplicate_event_count"] += repeated[folded.sessions["group"]]
     return _table_rows(rows, grouping.groups, folded)
+
+
+def _view(buffer: pa.Buffer | None, kind: type[np.generic]) -> npt.NDArray[Any]:
+    view: npt.NDArray[Any] = np.frombuffer(buffer, kind) if buffer else np.empty(0, kind)
+    # Whether Arrow's buffers may be written to depends on where they come from; compiled code is made for one of both.
+    view.flags.writeable = False
+    return view
 
 
 def events_of(rows: pa.RecordBatch) -> npt.NDArray[Any]:
