@@ -24,7 +24,7 @@ def repeated_ids(rows: DataFrame) -> Iterator[DataFrame | None]:
     """Hashes of the ids that more than one of the rows bears, for the length of a block; None when they are not few."""
     from pyspark.sql import functions as F
 
-    twice = hashes_of(rows).groupBy("_hash").count().where("count > 1").persist()
+    twice = _hashes(rows).groupBy("_hash").count().where("count > 1").persist()
     try:
         [row] = twice.agg(F.sum("count").alias("rows")).collect()
         yield twice.select("_hash") if (row["rows"] or 0) <= FEW else None
@@ -39,8 +39,13 @@ def bearing(rows: DataFrame, hashes: DataFrame) -> DataFrame:
     return rows.join(F.broadcast(hashes), F.expr(f"{_HASH} = _hash"), "left_semi")
 
 
-def hashes_of(rows: DataFrame) -> DataFrame:
-    """The hashes of the rows' ids."""
+def like(rows: DataFrame, others: DataFrame, count: int) -> DataFrame:
+    """The rows that may have an id of `others`, which are `count` rows: without being asked, Spark would sort all rows
+    to look a few up. All of them where the others are not few."""
+    return bearing(rows, _hashes(others)) if count <= FEW else rows
+
+
+def _hashes(rows: DataFrame) -> DataFrame:
     return rows.selectExpr(f"{_HASH} AS _hash")
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from batch.history import has_new_files, progress, version
-from batch.silver.copies import FEW, bearing, first_copies, hashes_of
+from batch.silver.copies import first_copies, like
 from batch.spark import as_contract, ensure_table
 from batch.stage import Days, Job, Removed, changes
 from schemas.event import MAX_FUTURE, MAX_PAST, MAX_SKEW
@@ -119,9 +119,7 @@ def _not_there(first: DataFrame, known: DataFrame | None, new: DataFrame, seen: 
         return first.selectExpr("*", "CAST(NULL AS DATE) AS _date", f"if(true, NULL, {FIRST}) AS _there")
     there = known.select("event_id", F.col("event_date").alias("_date"), F.expr(FIRST).alias("_there"))
     is_near = seen.days.widened(NEAR_DAYS, NEAR_DAYS).sql("_date")
-    candidates = there.where(is_near)
-    if seen.rows <= FEW:  # without being asked, Spark would sort weeks of events to look a few up
-        candidates = bearing(candidates, hashes_of(new))
+    candidates = like(there.where(is_near), new, seen.rows)
     if seen.has_moved:
         moved = new.where(MOVED).select("event_id")
         candidates = candidates.union(there.where(f"NOT ({is_near})").join(moved, "event_id", "left_semi"))
