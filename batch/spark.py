@@ -36,7 +36,7 @@ SESSION_CONFIG = {
     # Histograms and registers collect small lists a group; the default (128 groups) would sort every row instead.
     "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
     # Rows of a few days are written to their files as they come, where Spark would sort all of them by day first.
-    "spark.sql.maxConcurrentOutputFileWriters": "4",
+    "spark.sql.maxConcurrentOutputFileWriters": "8",
     # Each of those files keeps so much in memory: a quarter of the default.
     "parquet.block.size": str(32 * 2**20),
 }
