@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -55,18 +55,19 @@ def measure(runs: int, scale: float) -> Section:
         bronze = Bronze(settings, made, runs)
         print(f"  bronze: {bronze.records:,} records of {bronze.events:,} events, {bronze.size_mb:,.0f} MB", flush=True)
         out = Path(home) / "duckdb"
+        lakes = Lakes(settings)
         with server(settings) as spark:
             contestants = {
-                SPARK: partial(run_spark, settings, spark, bronze.events),
+                SPARK: lambda: run_spark(lakes.fresh(), spark, bronze.events),
                 DUCKDB: partial(run_duckdb, bronze, out),
             }
             results = interleave(section, contestants, runs, show)
             if SPARK in results and DUCKDB in results:
-                compare(settings, out)
+                compare(lakes.newest, out)
             _report(section, bronze, results, spark)
             if SPARK in results:
-                late = [run_late(settings, spark, bronze, part) for part in (*range(runs), SCATTERED)]
-                check_totals(settings, made)
+                late = [run_late(lakes.newest, spark, bronze, part) for part in (*range(runs), SCATTERED)]
+                check_totals(lakes.newest, made)
                 _report_late(section, late, middle([run.seconds for run in results[SPARK]]))
     section.add(
         f"{bronze.events:,} events of {DAYS} days ({bronze.records:,} records, {bronze.size_mb:,.0f} MB of Parquet); "
@@ -81,14 +82,28 @@ def show(run: Pass) -> str:
     return f"{run.seconds:.1f} s ({steps}), {run.cpu_us:.1f} µs of CPU an event"
 
 
-def run_spark(settings: Settings, spark: Server, events: int, *, anew: bool = True) -> Pass:
-    """The jobs of both layers, as `playlake batch` runs them but for the audit. Raises RuntimeError.
+class Lakes:
+    """Lakes of one bronze, each without silver and gold at first. Spark remembers what it has seen at a path."""
 
-    anew   silver and gold are not there yet
-    """
-    if anew:
-        for folder in ("silver", "gold", "staging"):
-            shutil.rmtree(Path(settings.lake_root) / folder, ignore_errors=True)
+    def __init__(self, settings: Settings) -> None:
+        """`settings`: of the lake that has bronze."""
+        self._settings = self.newest = settings
+        self._number = 0
+
+    def fresh(self) -> Settings:
+        """Settings of the next lake; the one before it goes."""
+        if self._number:
+            shutil.rmtree(self.newest.lake_root)
+        self._number += 1
+        lake = self._settings.home / f"lake-{self._number}"
+        lake.mkdir()
+        (lake / "bronze").symlink_to(Path(self._settings.lake_root) / "bronze")
+        self.newest = replace(self._settings, lake=str(lake))
+        return self.newest
+
+
+def run_spark(settings: Settings, spark: Server, events: int) -> Pass:
+    """The jobs of both layers, as `playlake batch` runs them but for the audit. Raises RuntimeError."""
     used = spark.cpu_seconds()
     layers: tuple[StagedLayer, ...] = ("silver", "gold")
     try:
@@ -120,7 +135,7 @@ def _run_layer(settings: Settings, layer: StagedLayer) -> Iterator[tuple[str, fl
 
 def run_late(settings: Settings, spark: Server, bronze: Bronze, part: int) -> Pass:
     """Late events come to bronze, and the jobs run."""
-    done = run_spark(settings, spark, bronze.add_late(part), anew=False)
+    done = run_spark(settings, spark, bronze.add_late(part))
     print(f"  late events: {show(done)}", flush=True)
     return done
 
