@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -57,7 +57,7 @@ def measure(runs: int, scale: float) -> Section:
         out = Path(home) / "duckdb"
         lakes = Lakes(settings)
         with server(settings) as spark:
-            contestants = {
+            contestants: dict[str, Callable[[], Pass]] = {
                 SPARK: lambda: run_spark(lakes.fresh(), spark, bronze.events),
                 DUCKDB: partial(run_duckdb, bronze, out),
             }
