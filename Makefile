@@ -64,7 +64,7 @@ mutate: ## take out one safeguard after the other: the fault suite must see each
 	@$(SETUP) --dev
 	@$(BIN)/python -m tests.chaos.mutants --only "$(ONLY)"
 
-bench: ## measure stream, sink, latency and recovery beside the peers (45 minutes; ONLY=fold for one part)
+bench: ## measure stream, sink, batch, latency and recovery beside the peers (an hour and a quarter; ONLY=fold for one part)
 	@$(SETUP) --bench
 	@$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from batch.history import columns_of
+from infra import compiled
 from infra.errors import ProcessError
 from infra.settings import ROOT, Settings
 from schemas.derive import MINUTE, SPARK, arrow_schema, spark_ddl
@@ -34,6 +35,10 @@ SESSION_CONFIG = {
     "spark.sql.connect.serverStacktrace.enabled": "false",
     # Histograms and registers collect small lists a group; the default (128 groups) would sort every row instead.
     "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
+    # Rows of a few days are written to their files as they come, where Spark would sort all of them by day first.
+    "spark.sql.maxConcurrentOutputFileWriters": "8",
+    # Each of those files keeps so much in memory: a quarter of the default.
+    "parquet.block.size": str(32 * 2**20),
 }
 
 
@@ -67,18 +72,24 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
 
 
 def _ship(spark: SparkSession) -> None:
-    """Send our packages as one zip, named by its content: a long-lived server never runs yesterday's code."""
+    """Send our packages."""
     with tempfile.TemporaryDirectory() as folder:
-        files = sorted(path for name in SHIPPED for path in (ROOT / name).rglob("*.py"))
-        digest = hashlib.blake2b(digest_size=8)
-        path = Path(folder) / "code.zip"
-        with zipfile.ZipFile(path, "w") as archive:
-            for file in files:
-                raw = file.read_bytes()
-                digest.update(raw)
-                archive.writestr(zipfile.ZipInfo(str(file.relative_to(ROOT))), raw)
-        named = path.rename(path.with_name(f"playlake_{digest.hexdigest()}.zip"))
-        cast("Any", spark).addArtifacts(str(named), pyfile=True)
+        cast("Any", spark).addArtifacts(str(code_zip(Path(folder))), pyfile=True)
+
+
+def code_zip(folder: Path) -> Path:
+    """Our packages as one zip, named by its content: a long-lived server never runs yesterday's code."""
+    files = sorted(path for name in SHIPPED for path in (ROOT / name).rglob("*.py"))
+    contents = {str(file.relative_to(ROOT)): file.read_bytes() for file in files}
+    # Without it the workers of each job would compile anew what set-up has compiled.
+    contents[f"infra/{compiled.SHIPPED}"] = str(compiled.code_folder()).encode()
+    digest = hashlib.blake2b(digest_size=8)
+    path = folder / "code.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, raw in contents.items():
+            digest.update(raw)
+            archive.writestr(zipfile.ZipInfo(name), raw)
+    return path.rename(path.with_name(f"playlake_{digest.hexdigest()}.zip"))
 
 
 def ensure_table(spark: SparkSession, path: str, table: Table) -> None:

@@ -30,7 +30,7 @@ PLAYING = (FIRST_FRAME, HEARTBEAT, QUALITY_CHANGE, STALL_END, RESUME)
 """After these the content moves."""
 
 BEGIN_WITHIN_MS = 480_000
-"""Sessions begin within so much time, and are seldom longer than four minutes."""
+"""Sessions begin within so much time if nobody says otherwise, and are seldom longer than four minutes."""
 USERS = 100_000
 BITRATES = (800, 1_600, 3_000, 4_500, 8_000)
 COUNTRIES = ("US", "DE", "BR", "IN", "JP", "FR", "MX", "GB", "KR", "ES", "IT", "CA", "ID", "TR", "PL", "AU")
@@ -88,14 +88,14 @@ class Recording:
             )
 
 
-def record(events: int, seed: int = 7) -> Recording:
-    """At least `events` events that end a moment ago."""
+def record(events: int, seed: int = 7, within_ms: int = BEGIN_WITHIN_MS) -> Recording:
+    """At least `events` events that end a moment ago, of sessions that begin within so much time."""
     random_ = random.Random(seed)
-    start_ms = round(time.time() * 1000) - BEGIN_WITHIN_MS - 300_000
+    start_ms = round(time.time() * 1000) - within_ms - 300_000
     columns = [array(code) for code in "qihbi"]
     session = 0
     while len(columns[0]) < events:
-        _play_one(random_, session, start_ms, columns)
+        _play_one(random_, session, start_ms + random_.randrange(within_ms), columns)
         session += 1
     at, sessions, seq, kind, bitrate = (np.frombuffer(column, dtype=column.typecode) for column in columns)
     parts = _parts(at, seq, kind, bitrate)
@@ -110,7 +110,7 @@ def record(events: int, seed: int = 7) -> Recording:
 
 def _play_one(random_: random.Random, session: int, start_ms: int, columns: Sequence[array[int]]) -> None:
     """Append one session's events."""
-    at = start_ms + random_.randrange(BEGIN_WITHIN_MS)
+    at = start_ms
     bitrate = random_.choice(BITRATES)
     number = 0
 

@@ -12,7 +12,7 @@ from infra.settings import ROOT
 from infra.setup.python import BENCH, MAIN
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-OURS = ("faust-streaming", "confluent-kafka", "msgspec", "deltalake", "pyarrow", "duckdb")
+OURS = ("faust-streaming", "confluent-kafka", "msgspec", "deltalake", "pyarrow", "duckdb", "pyspark")
 PEERS = ("apache-flink", "bytewax", "pathway", "quixstreams")
 
 

@@ -21,6 +21,7 @@ PARTS: dict[str, str] = {
     "fold": "stream: decode, session fold, minute rollup, beside the peers",
     "delta": "Kafka to Delta, rows a second",
     "latency": "from an event to the live topic and to SQL",
+    "batch": "bronze to silver and gold, beside DuckDB; late events",
     "recovery": "from the kill of a worker until it goes on; memory of open sessions",
 }
 """Part → what it measures. Each is a module with `measure(runs, scale) -> Section`."""

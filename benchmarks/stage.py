@@ -25,12 +25,19 @@ STOP_S = 20.0
 class Process:
     """A process of ours with its log; a whole group, so that children end with it."""
 
-    def __init__(self, name: str, argv: Sequence[str | Path], settings: Settings, env: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        settings: Settings,
+        env: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
+    ):
         self.name = name
         self.log = settings.home / f"{name}.log"
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [str(part) for part in argv], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+                [str(part) for part in argv], cwd=cwd, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
                 env=os.environ | settings.to_env() | dict(env or {}),
             )  # fmt: skip
 

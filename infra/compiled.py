@@ -7,10 +7,12 @@ it: whatever changes there, everything is compiled anew.
 
 from __future__ import annotations
 
+import pkgutil
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numba
 
@@ -23,31 +25,77 @@ _njit: Any = numba.njit
 # Without numba's run-time for objects a function cannot allocate, and a view of an array costs nothing.
 _LEAN: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
+OURS = ("infra", "schemas", "streams")
+SHIPPED = "compiled_code.txt"
+"""File beside this one, in sources that are sent to another process: the folder of their machine code."""
 KEPT = 4
 """Folders of other states of the sources: one may go back and forth between branches."""
 
 
-def _folder() -> Path:
+def code_folder() -> Path:
+    """Where machine code of these sources is kept. Sources that were sent somewhere else tell it (`SHIPPED`)."""
+    try:
+        shipped = pkgutil.get_data("infra", SHIPPED)
+    except OSError:
+        shipped = None
+    if shipped is not None:
+        return Path(shipped.decode())
     texts = [text for source in sources() for text in (source.relative_to(ROOT).as_posix(), source.read_text())]
     return FOLDER / fingerprint([numba.__version__, *texts])[:16]
 
 
-def _keep_in(folder: Path) -> None:
+def _keep_in(folder: Path) -> bool:
+    """Whether machine code can be kept there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError:
-        return  # installed where we may not write: numba then uses the user's own cache folder
+        return False
     others = sorted(
-        (other for other in FOLDER.iterdir() if other.is_dir() and other != folder),
+        (other for other in folder.parent.iterdir() if other.is_dir() and other != folder),
         key=lambda other: other.stat().st_mtime,
     )
     for old in others[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-    settings: Any = numba.config
-    settings.CACHE_DIR = str(folder)
+    return True
 
 
-_keep_in(_folder())
+class Locator:
+    """Tells numba one folder for the same sources, wherever they lie: Spark's workers import them from a zip.
+
+    The folder's name stands for all sources, so that nothing in it is ever out of date. The methods are numba's.
+    """
+
+    folder: Final = code_folder()
+    is_kept: Final = _keep_in(folder)
+
+    def __init__(self, module: str, line: int) -> None:
+        self._module, self._line = module, line
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> Locator | None:
+        if not cls.is_kept or py_func.__module__.partition(".")[0] not in OURS:
+            return None
+        here = cls(py_func.__module__, py_func.__code__.co_firstlineno)
+        here.ensure_cache_path()
+        return here
+
+    def ensure_cache_path(self) -> None:
+        Path(self.get_cache_path()).mkdir(parents=True, exist_ok=True)
+
+    def get_cache_path(self) -> str:
+        return str(self.folder / self._module)
+
+    def get_source_stamp(self) -> str:
+        return self.folder.name
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+
+_config: Any = numba.config
+# Where we may not write, it is the user's own folder.
+_config.CACHE_LOCATOR_CLASSES = f"{__name__}.Locator,UserWideCacheLocator,ZipCacheLocator"
 
 
 def compiled(function: F) -> F:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -54,6 +55,22 @@ def facts_of(rows: pa.RecordBatch) -> list[Fact]:
     ids, *fields = (column.to_pylist() for column in others)
     ranks = [PLAYBACK.rank[kind] for kind in kinds]
     return list(map(Fact, *stamps, kinds, ids, ranks, *fields))
+
+
+def rows_of(facts: Sequence[Fact], groups: Sequence[str], schema: pa.Schema) -> pa.RecordBatch:
+    """Facts as rows, back again: of `schema`, whose columns are those of `FACT_COLUMNS` and `group_id`."""
+    import pyarrow as pa
+
+    values: dict[str, Sequence[Any]] = {
+        name: [getattr(fact, name) for fact in facts] for name in Fact.__struct_fields__[5:]
+    }
+    values |= {"occurred_at": [fact.at_ms * 1000 for fact in facts], "event_type": [fact.kind for fact in facts]}
+    values |= {"received_at": [fact.received_ms * 1000 for fact in facts], "group_id": groups}
+    values["event_id"] = [fact.event_id for fact in facts]
+    # A timestamp takes microseconds only as the integer that they are.
+    plain = [pa.int64() if pa.types.is_timestamp(kind) else kind for kind in schema.types]
+    arrays = [pa.array(values[name], kind) for name, kind in zip(schema.names, plain, strict=True)]
+    return pa.record_batch([array.cast(kind) for array, kind in zip(arrays, schema.types, strict=True)], schema=schema)
 
 
 FACT_COLUMNS = ("occurred_at", "received_at", "event_type", "event_id", *Fact.__struct_fields__[5:])

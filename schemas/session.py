@@ -2,7 +2,8 @@
 
 `advance` is the one definition. It is written so that it runs as Python on the structs of `schemas/session_state.py`
 and, compiled, on numpy records with the same fields: the stream worker folds event by event that way, Spark folds whole
-sessions (`schemas/sessionize.py`). No clock and no I/O: time comes with the events.
+groups of events (`schemas/whole`). As Python it is what both are checked against (`schemas/sessionize.py`). No clock
+and no I/O: time comes with the events.
 
 Here are a session's time and its counters; `schemas/phases.py` is its walk through the phases. The time between two
 events belongs to the phase that the first one left the session in.

@@ -1,4 +1,7 @@
-"""A folded session as a row of `silver.sessions`."""
+"""A folded session as a row of `silver.sessions`: which column is what, and the row of one session.
+
+`schemas/whole/rows.py` makes the rows of many at once.
+"""
 
 from __future__ import annotations
 
@@ -6,55 +9,45 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from schemas.conclusion import Conclusion, conclude
 from schemas.fact import from_ms
-from schemas.piece import startup_bucket
 from schemas.quality import DIMENSIONS, PARTS, MinuteParts
-from schemas.session_state import ABSENT, ATTEMPTED, ATTRIBUTES, SessionState
-from schemas.sessionize import end_reason
+from schemas.session_state import ABSENT, ATTRIBUTES, END_REASONS, SessionState
 from schemas.tables.sessions import SESSIONS
 
 
 def session_row(state: SessionState, minutes: Iterable[MinuteParts], now_ms: int, timeout_ms: int) -> dict[str, Any]:
     """A session as a row of the table, as of received time `now_ms`."""
-    reason = end_reason(state, now_ms, timeout_ms)
+    told = Conclusion()
+    conclude(state, told, now_ms, timeout_ms)
     started_at = from_ms(state.first_ms)
     return {
         **{name: getattr(state, name) for name in ATTRIBUTES},
-        **{name: None if (value := getattr(state, name)) == ABSENT else value for name in _PLAIN},
-        "watched_ms": state.watched_ms,
+        **{name: known(getattr(state, name)) for name in PLAIN},
+        **{name: known(getattr(told, name)) for name in CONCLUDED},
         "started_at": started_at,
         "start_date": started_at.date(),
         "ended_at": from_ms(state.last_ms),
-        "end_reason": reason,
-        "startup_bucket": None if state.startup_ms == ABSENT else startup_bucket(state.startup_ms),
-        "average_bitrate_kbps": round(state.bits_played / state.bitrate_media_ms) if state.bitrate_media_ms else None,
-        "is_attempt": bool(state.counted & ATTEMPTED),
-        "is_start_failure": reason == "start_failure" and not state.is_business_failure,
-        "is_playback_failure": reason == "error" and not state.is_business_failure,
-        "is_exit_before_start": state.play_ms != ABSENT
-        and not state.is_started
-        and reason in ("exit_before_start", "timeout"),
-        "missing_event_count": _missing(state),
-        "expected_event_count": 0 if state.seq_min == ABSENT else max(0, state.seq_max - state.seq_min - 1),
+        "end_reason": END_REASONS[told.ended_by],
         "first_received_at": from_ms(state.first_received_ms),
         "last_received_at": from_ms(state.last_received_ms),
         "minutes": list(_minute_rows(minutes)),
     }
 
 
-def _missing(state: SessionState) -> int:
-    """Events whose running numbers are absent between the first and the last that came."""
-    if state.seq_min == ABSENT:
-        return 0
-    return max(0, state.seq_max - state.seq_min + 1 - state.seq_count)
+def known(value: Any) -> Any:
+    """The value of a column: None for a number that is not known."""
+    return None if value == ABSENT else value
 
 
-_PLAIN = tuple(
+PLAIN = tuple(
     column.name
     for column in SESSIONS.columns
     if column.name in SessionState.__struct_fields__ and column.name not in ATTRIBUTES
 )
 """Columns that the state holds under the same name."""
+CONCLUDED = tuple(name for name in Conclusion.__struct_fields__ if name != "ended_by")
+"""Columns that the conclusion holds."""
 
 
 def _minute_rows(minutes: Iterable[MinuteParts]) -> Iterable[dict[str, datetime | str | int | None]]:

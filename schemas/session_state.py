@@ -194,7 +194,7 @@ class Numbers(msgspec.Struct):
 
 
 class SessionState(Numbers):
-    """A session with its names: what batch makes a row of."""
+    """A session with its names, as the fold in Python has it."""
 
     session_id: str = ""
     group_id: str = ""
@@ -226,11 +226,12 @@ class SessionState(Numbers):
 _FORMATS = {int: "i8", float: "f8", bool: "?"}
 
 
-def _fields(struct: type[msgspec.Struct]) -> list[tuple[str, str]]:
+def fields_of(struct: type[msgspec.Struct]) -> list[tuple[str, str]]:
+    """Fields of a numpy record with the numbers of a struct."""
     return [(name, _FORMATS[hint]) for name, hint in get_type_hints(struct).items()]
 
 
-EVENT_FIELDS = _fields(EventNumbers)
+EVENT_FIELDS = fields_of(EventNumbers)
 """Fields of a numpy record with an event's numbers."""
-SESSION_FIELDS = _fields(Numbers)
+SESSION_FIELDS = fields_of(Numbers)
 """Fields of a numpy record with a session's numbers."""

@@ -1,4 +1,7 @@
-"""From the facts of playback events to sessions with names: what batch makes rows of, by `schemas.session.advance`."""
+"""From the facts of playback events to sessions with names, by `schemas.session.advance`: what a session is, in Python.
+
+Batch does the same over columns (`schemas/whole`). This form is what that one is checked against.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from itertools import compress
 from operator import attrgetter
 from typing import Any
 
+from schemas.conclusion import ended_by
 from schemas.piece import BUCKET, FIRST_PART, MINUTE, PIECE_WIDTH, pieces_of_an_event
 from schemas.quality import DIMENSIONS, MINUTE_MS, PARTS, MinuteParts
 from schemas.session import advance, begin, belongs
-from schemas.session_state import ATTRIBUTES, END_REASONS, ENDED, OPEN, Fact, Numbers, SessionState
+from schemas.session_state import ATTRIBUTES, END_REASONS, ENDED, Fact, Numbers, SessionState
 
 Pieces = list[list[int]]
 _NOTHING = [0] * PIECE_WIDTH
@@ -19,12 +23,16 @@ _dimensions = attrgetter(*DIMENSIONS)
 _attributes = attrgetter(*ATTRIBUTES)
 
 
+def derived_id(group_id: str, first_ms: int) -> str:
+    """The id of a session whose client sent none, by its group and its first event."""
+    return "d-" + hashlib.blake2b(f"{group_id}|{first_ms}".encode(), digest_size=12).hexdigest()
+
+
 def open_session(fact: Fact) -> SessionState:
     """A new session whose first known event is `fact` (which is not folded yet)."""
     derived = fact.session_id is None
-    name = f"{fact.group_id}|{fact.at_ms}"
     state = SessionState(
-        session_id="d-" + hashlib.blake2b(name.encode(), digest_size=12).hexdigest() if derived else fact.group_id,
+        session_id=derived_id(fact.group_id, fact.at_ms) if derived else fact.group_id,
         group_id=fact.group_id,
         is_derived_id=derived,
     )
@@ -68,9 +76,7 @@ def _minute(piece: list[int], dimensions: Any) -> MinuteParts:
 
 def end_reason(state: Numbers, now_ms: int, timeout_ms: int) -> str:
     """How the session ended, as of received time `now_ms`: open until it has been silent for the time-out."""
-    if state.end != OPEN:
-        return END_REASONS[state.end]
-    return "timeout" if now_ms - state.last_received_ms >= timeout_ms else END_REASONS[OPEN]
+    return END_REASONS[ended_by(state, now_ms, timeout_ms)]
 
 
 def sessionize(facts: Iterable[Fact], timeout_ms: int) -> Iterator[tuple[SessionState, list[MinuteParts]]]:

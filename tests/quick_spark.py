@@ -9,7 +9,9 @@ QUICK = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
 """Without the optimising compiler. The JVM's code cache is then 48 MB, which Spark fills within a minute, and a full
 cache leaves it with an interpreter: a stage takes minutes instead of seconds."""
 _SMALL = [
-    part for conf in ("wholeStage=false", "factoryMode=NO_CODEGEN") for part in ("--conf", f"spark.sql.codegen.{conf}")
+    part
+    for conf in ("codegen.wholeStage=false", "codegen.factoryMode=NO_CODEGEN", "shuffle.partitions=4")
+    for part in ("--conf", f"spark.sql.{conf}")
 ]
 """For a few hundred rows, compiling each query costs far more than running it. For a hundred thousand it is the other
 way round: a sort that is interpreted asks for Spark's configuration at every comparison."""

@@ -26,8 +26,10 @@ SELECT
   device_type,  -- smart_tv, mobile or web
   sum(plays) AS plays,  -- attempts: sessions in which the viewer asked for playback
   sum(watched_ms) AS watched_ms,  -- time in which the viewer watched or waited for content, ms
+  -- The list of one map gives it a name: otherwise it would be made again for each of the registers.
   transform(
-    sequence(0, 1023), i -> CAST(coalesce(map_from_entries(collect_list(struct(register, rank)))[i], 0) AS TINYINT)
-  ) AS viewer_registers  -- HyperLogLog, m = 1024: highest rank by register; a viewer is a user_id, else a session
+    array(map_from_entries(collect_list(struct(register, rank)))),
+    ranks -> transform(sequence(0, 1023), i -> CAST(coalesce(ranks[i], 0) AS TINYINT))
+  )[0] AS viewer_registers  -- HyperLogLog, m = 1024: highest rank by register; a viewer is a user_id, else a session
 FROM by_register
 GROUP BY ALL

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from batch.history import has_new_files, progress, version
+from batch.silver.copies import first_copies, like
 from batch.spark import as_contract, ensure_table
 from batch.stage import Days, Job, Removed, changes
 from schemas.event import MAX_FUTURE, MAX_PAST, MAX_SKEW
@@ -63,15 +64,17 @@ def stage_events(job: Job, topic: EventTopic) -> StagedTable | None:
     if known is not None and job.days is not None:
         restated = known.where(job.days.sql("event_date")).select("event_id", "event_date")
         known = known.where(f"NOT ({job.days.sql('event_date')})")
-    firsts = _first_copies(new, known, seen)
-    replacing = Observation()
-    put = firsts.observe(replacing, F.count("_there.offset").alias("rows"))
-    at, rows = job.stage(table, as_contract(put, table.columns))
-    gone = firsts.where("_there IS NOT NULL").selectExpr("event_id", "_date AS event_date")
-    if restated is not None:
-        removed = job.stage_removed(table, gone.union(restated))
-    else:
-        removed = job.stage_removed(table, gone) if replacing.get["rows"] else Removed()
+    removed = Removed()
+    with first_copies(new, seen.rows) as first:
+        put = _not_there(first, known, new, seen)
+        replacing = Observation()
+        counted = put.observe(replacing, F.count("_there.offset").alias("rows"))
+        at, rows = job.stage(table, as_contract(counted, table.columns))
+        gone = put.where("_there IS NOT NULL").selectExpr("event_id", "_date AS event_date")
+        if restated is not None:
+            removed = job.stage_removed(table, gone.union(restated))
+        elif replacing.get["rows"]:
+            removed = job.stage_removed(table, gone)
     return StagedTable(
         version=at,
         rows=rows,
@@ -108,18 +111,15 @@ def look(new: DataFrame) -> Arrived:
     return Arrived(row["rows"], days, bool(row["has_moved"]), _moment(row["now_us"]))
 
 
-def _first_copies(new: DataFrame, known: DataFrame | None, seen: Arrived) -> DataFrame:
-    """The new events that silver is to hold; `_date` and `_there` tell of silver's row that one replaces, if any."""
-    from pyspark.sql import Window
+def _not_there(first: DataFrame, known: DataFrame | None, new: DataFrame, seen: Arrived) -> DataFrame:
+    """Of the first copies those that silver is to hold; `_date` and `_there` tell of silver's row that one replaces."""
     from pyspark.sql import functions as F
 
-    place = Window.partitionBy("event_id").orderBy("received_at", "partition", "offset")
-    first = new.withColumn("_place", F.row_number().over(place)).where("_place = 1").drop("_place")
     if known is None or seen.days is None:
         return first.selectExpr("*", "CAST(NULL AS DATE) AS _date", f"if(true, NULL, {FIRST}) AS _there")
     there = known.select("event_id", F.col("event_date").alias("_date"), F.expr(FIRST).alias("_there"))
     is_near = seen.days.widened(NEAR_DAYS, NEAR_DAYS).sql("_date")
-    candidates = there.where(is_near)
+    candidates = like(there.where(is_near), new, seen.rows)
     if seen.has_moved:
         moved = new.where(MOVED).select("event_id")
         candidates = candidates.union(there.where(f"NOT ({is_near})").join(moved, "event_id", "left_semi"))

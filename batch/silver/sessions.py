@@ -14,12 +14,14 @@ id, less one. A copy under another group's id is a duplicate as well (silver kee
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import reduce
 from typing import TYPE_CHECKING
 
 from batch.history import Progress, has_new_files, progress, version
+from batch.silver.copies import bearing, repeated_ids
 from batch.silver.events import arrivals, later, look
 from batch.silver.fold import COPIES, INPUT_COLUMNS, REPORT_INPUT_COLUMNS, fold_groups
 from batch.spark import as_contract, ensure_table
@@ -119,16 +121,16 @@ def stage_sessions(job: Job, staged: Mapping[str, StagedTable]) -> StagedTable |
         groups = new.select("group_id").union(there.where(_alive_in(job.days)).select("group_id"))
     elif any(at is not None for at in after.values()):
         groups = new.select("group_id").union(_restless(run, there, now))
-    if groups is not None:
-        groups = groups.distinct().persist()
-    inputs = _inputs(run, groups, None if groups is None else _days_of(groups, there, new))
-    at, rows = job.stage(SESSIONS, _fold(job, inputs, now))
-    removed = Removed()
-    if done is not None:
-        gone = there if groups is None else there.join(groups, "group_id", "left_semi")
-        removed = job.stage_removed(SESSIONS, gone.select("session_id", "start_date"))
-    if groups is not None:
-        groups.unpersist()
+    with ExitStack() as kept:
+        if groups is not None:
+            groups = groups.distinct().persist()
+            kept.callback(groups.unpersist)
+        inputs = _inputs(run, groups, None if groups is None else _days_of(groups, there, new), kept)
+        at, rows = job.stage(SESSIONS, _fold(job, inputs, now))
+        removed = Removed()
+        if done is not None:
+            gone = there if groups is None else there.join(groups, "group_id", "left_semi")
+            removed = job.stage_removed(SESSIONS, gone.select("session_id", "start_date"))
     sources = {source.bronze.full_name: version for source, version in until.items()}
     return StagedTable(
         version=at,
@@ -198,9 +200,10 @@ def _days_of(groups: DataFrame, there: DataFrame, new: DataFrame) -> Days | None
     return None if row["first"] is None else Days(date.fromisoformat(row["first"]), date.fromisoformat(row["last"]))
 
 
-def _inputs(run: Run, groups: DataFrame | None, days: Days | None) -> DataFrame:
+def _inputs(run: Run, groups: DataFrame | None, days: Days | None, kept: ExitStack) -> DataFrame:
     """Rows and tallies of all sources, under the columns of all."""
-    parts = [of(run, source, groups, days) for source in run.until for of in (_rows, _copies)]
+    parts = [_rows(run, source, groups, days) for source in run.until]
+    parts += [_copies(run, source, groups, days, kept) for source in run.until]
     empty = run.job.spark.createDataFrame([], ", ".join(f"{name} {kind}" for name, kind in _column_types().items()))
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts, empty)
 
@@ -229,13 +232,16 @@ def _rows(run: Run, source: Source, groups: DataFrame | None, days: Days | None)
     return _of(groups, rows)
 
 
-def _copies(run: Run, source: Source, groups: DataFrame | None, days: Days | None) -> DataFrame:
-    """How often bronze has an event, for those that it has more than once."""
+def _copies(run: Run, source: Source, groups: DataFrame | None, days: Days | None, kept: ExitStack) -> DataFrame:
+    """How often bronze has an event, for those that it has more than once. `kept` ends when the rows are made."""
     # A record is received no earlier than MAX_FUTURE before it happened.
     received = f"received_date >= DATE'{days.first}' - INTERVAL 1 DAY" if days else "true"
-    rows = run.job.read(source.bronze, run.until[source]).where(received)
-    counted = _of(groups, rows.selectExpr(source.group_id, "event_id")).groupBy("group_id", "event_id").count()
-    return counted.withColumnRenamed("count", COPIES).where(f"{COPIES} > 1")
+    rows = run.job.read(source.bronze, run.until[source]).where(received).selectExpr(source.group_id, "event_id")
+    if groups is not None:
+        rows = _of(groups, rows)
+    elif (hashes := kept.enter_context(repeated_ids(rows))) is not None:
+        rows = bearing(rows, hashes)
+    return rows.groupBy("group_id", "event_id").count().withColumnRenamed("count", COPIES).where(f"{COPIES} > 1")
 
 
 def _of(groups: DataFrame | None, rows: DataFrame) -> DataFrame:
@@ -243,11 +249,12 @@ def _of(groups: DataFrame | None, rows: DataFrame) -> DataFrame:
 
 
 def _fold(job: Job, inputs: DataFrame, now: datetime) -> DataFrame:
-    """Sessions out of events and tallies. A fixed number of partitions: Spark would put little data on one core."""
+    """Sessions out of events and tallies. Without a number Spark makes as many partitions as the rows need."""
+    from pyspark.sql import functions as F
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    count = int(job.spark.conf.get("spark.sql.shuffle.partitions") or 1)
-    by_group = inputs.repartition(count, "group_id").sortWithinPartitions("group_id")
+    # By the hash first: clients' ids often begin alike, and then each comparison would look into two rows.
+    by_group = inputs.repartition("group_id").sortWithinPartitions(F.xxhash64("group_id"), "group_id")
     fold = fold_groups(to_ms(now), job.settings.session_timeout_s * 1000)
     rows = by_group.mapInArrow(fold, from_arrow_schema(arrow_schema(SESSIONS.columns)))
     return as_contract(rows, SESSIONS.columns)

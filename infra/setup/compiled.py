@@ -12,6 +12,8 @@ from infra.setup.step import Runner, Step
 FOLDER = ROOT / ".compiled"
 SOURCES = ("infra/compiled.py", "schemas/**/*.py", "streams/live/*.py")
 """All that can be in a compiled function, by its calls or as a constant."""
+COMPILING = ("streams.warm", "schemas.whole.warm")
+"""Modules that compile what the stream and what batch calls."""
 NEVER = ROOT / "schemas" / "metrics"
 """Definitions over what was folded: no compiled function calls them, and a better sentence there compiles nothing."""
 
@@ -33,4 +35,5 @@ def _inputs() -> Iterator[Path | str]:
 
 def _make(runner: Runner) -> None:
     FOLDER.mkdir(exist_ok=True)
-    runner.run([python.MAIN / "bin" / "python", "-m", "streams.warm"], cwd=ROOT)
+    for module in COMPILING:
+        runner.run([python.MAIN / "bin" / "python", "-m", module], cwd=ROOT)

@@ -38,7 +38,8 @@ def delta_config() -> dict[str, str]:
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "4",
+        # At most: Spark joins those that are small. With fewer, 10 M events would not be sorted in 2 GB.
+        "spark.sql.shuffle.partitions": "32",
         "spark.databricks.delta.snapshotPartitions": "1",
     }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -13,12 +15,15 @@ from typing import Any
 
 import duckdb
 import msgspec
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
 from batch import run
 from batch.history import columns_of, version
 from batch.publish import publish
+from batch.silver import fold
+from batch.silver.copies import first_copies, like, repeated_ids
 from batch.spark import ensure_table, spark_session
 from batch.stage import Days
 from infra.errors import CheckFailed, ProcessError, StageRefused
@@ -70,7 +75,14 @@ class Whole:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, spark_server: Settings) -> Whole:
+    """As if it was much: copies are looked for by hashes. The other lakes have few records."""
     lake = on_server(tmp_path_factory.mktemp("whole"), spark_server)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batch.silver.copies.FEW", len(SENT) // 2)
+        return Whole(lake, SENT, _fill(lake))
+
+
+def _fill(lake: Settings) -> dict[str, Any]:
     write_bronze(lake, SENT)
     write_bronze(lake, impressions(10), UI)
     write_bronze(lake, every_kind(CATALOG), CATALOG)
@@ -80,7 +92,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, spark_server: Settings) -> W
     manifest = run.stage(lake, "gold")
     assert manifest is not None
     approve(lake, manifest)
-    return Whole(lake, SENT, publish(lake))
+    return publish(lake)
 
 
 def on_server(home: Path, spark_server: Settings) -> Settings:
@@ -255,6 +267,51 @@ def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole, 
     assert run.stage(lake, "gold") is None
     for table in ("silver.playback_events", "silver.cmcd_reports", "silver.sessions", *GOLD):
         assert read(lake, table) == read(whole.lake, table), table
+
+
+@pytest.mark.parametrize(("few", "is_known"), [(1000, True), (120, True), (20, False)])
+def test_copies_are_found_among_few_records_and_among_many(
+    lake: Settings, monkeypatch: pytest.MonkeyPatch, few: int, is_known: bool
+) -> None:
+    monkeypatch.setattr("batch.silver.copies.FEW", few)
+    rnd = random.Random(3)
+    ids = [f"e{n}" for n in range(150)] + [f"e{rnd.randrange(30)}" for _ in range(50)]
+    records = [(name, rnd.randrange(4), n % 2, n) for n, name in enumerate(ids)]
+    assert 20 < sum(n for n in Counter(ids).values() if n > 1) <= 120
+    with spark_session(lake) as spark:
+        rows = spark.createDataFrame(records, "event_id STRING, received_at INT, partition INT, offset BIGINT")
+        with first_copies(rows, len(records)) as first:
+            found = sorted(tuple(row) for row in first.select(*rows.columns).collect())
+        assert found == sorted(min(one for one in records if one[0] == name) for name in set(ids))
+        with repeated_ids(rows) as hashes:
+            assert (hashes is not None) == is_known
+        found = like(rows, rows.where("event_id = 'e1'"), few).select("event_id").distinct().collect()
+        assert len(found) == 1
+        assert like(rows, rows, few + 1).count() == len(records)
+
+
+def test_workers_load_the_machine_code_that_set_up_has_made(whole: Whole) -> None:
+    fold_all = fold.fold_groups(0, whole.lake.session_timeout_s * 1000)
+
+    def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        from schemas.whole import fold as of_groups
+        from schemas.whole import order
+
+        rows = sum(batch.num_rows for batch in fold_all(batches))
+        functions: tuple[Any, ...] = (order._sort, of_groups._fold, of_groups._conclude)
+        for one in functions:
+            loaded, compiled = (sum(counts.values()) for counts in (one.stats.cache_hits, one.stats.cache_misses))
+            yield pa.RecordBatch.from_pylist([{"rows": rows, "loaded": loaded, "compiled": compiled}])
+
+    with spark_session(whole.lake) as spark:
+        events = spark.read.format("delta").load(f"{whole.lake.lake_root}/silver/playback_events")
+        nothing = (f"CAST(NULL AS BIGINT) AS {fold.COPIES}", f"CAST(NULL AS STRING) AS {fold.REPORTED}")
+        inputs = events.selectExpr(*fold.INPUT_COLUMNS, *nothing).repartition(1).sortWithinPartitions("group_id")
+        found = inputs.mapInArrow(look, "rows BIGINT, loaded BIGINT, compiled BIGINT").collect()
+    sessions = len(expected_sessions(whole.lake, whole.sent))
+    assert [tuple(row) for row in found] == [(sessions, 1, 0)] * 3
 
 
 def test_two_runs_at_once_equal_one(lake: Settings) -> None:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+import subprocess
+import sys
 import time
-from dataclasses import replace
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batch.gold.stage import gold_tables, sources_of
 from batch.history import Progress, can_follow, has_new_files
 from batch.publish import NEVER, cutover_minute
-from batch.silver.fold import COPIES, INPUT_COLUMNS, REPORT_INPUT_COLUMNS, groups
+from batch.silver.fold import COPIES, INPUT_COLUMNS, REPORT_INPUT_COLUMNS, fold_groups, whole_groups
+from batch.spark import code_zip
 from batch.stage import Days, in_dates
+from infra import compiled
 from infra.errors import CheckFailed, SettingsError, StageRefused
 from infra.settings import Settings
 from schemas import stage
@@ -29,9 +39,10 @@ from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
 from schemas.registry import CMCD, PLAYBACK
 from schemas.stage import Audit, Manifest, StagedTable
 from schemas.tables import BRONZE
+from schemas.whole.fold import _fold
 from streams.bronze_rows import Decoder
 from streams.maintain import maintain_table
-from tests.batch.world import START, Sent, cmcd, playback, write_bronze
+from tests.batch.world import START, Sent, cmcd, expected_events, expected_sessions, playback, write_bronze
 
 MANIFEST = Manifest(
     stage_id="s1", layer="silver", tables={"sessions": StagedTable(version=3, rows=1, base=2, sources={}, complete={})}
@@ -96,22 +107,76 @@ def test_a_row_of_bronze_makes_the_fact_that_the_stream_makes_of_its_record() ->
     assert of_rows == [fact_of(one.raw, PLAYBACK.decode(one.raw), one.received_ms) for one in by_place(sent)]
 
 
-def test_a_group_split_over_batches_stays_one_and_its_copies_count() -> None:
-    table = as_read(Decoder(PLAYBACK).decode([replace(one, received_ms=1) for one in playback(seed=5, viewers=3)]).rows)
-    table = table.sort_by("group_id").append_column(COPIES, pa.nulls(table.num_rows, pa.int64()))
-    for name in set(REPORT_INPUT_COLUMNS) - set(table.column_names):
-        table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
-    table = table.select(list(dict.fromkeys([*INPUT_COLUMNS, *REPORT_INPUT_COLUMNS, COPIES])))
-    sizes = {name.as_py(): 0 for name in table["group_id"].unique()}
-    for name in table["group_id"].to_pylist():
-        sizes[name] += 1
-    twice = table.slice(0, 1).to_pylist()[0]
-    tally = dict.fromkeys(table.column_names) | {name: twice[name] for name in ("group_id", "event_id")} | {COPIES: 3}
-    table = pa.concat_tables([pa.Table.from_pylist([tally], table.schema), table])
-    same = sum(event_id == twice["event_id"] for event_id in table["event_id"].to_pylist()) - 1
-    sizes[twice["group_id"]] += 2 * same
-    found = list(groups(iter(table.to_batches(max_chunksize=7))))
-    assert [sum(group.copies.get(fact.event_id, 1) for fact in group.facts) for group in found] == list(sizes.values())
+def fold_input(sent: list[Sent], reported: list[Sent], order: random.Random) -> pa.Table:
+    """What Spark hands to the fold: by group, in no order within one, each event once, and tallies."""
+    columns = {field.name: field for topic in (PLAYBACK, CMCD) for field in arrow_schema(BRONZE[topic.name].columns)}
+    names = dict.fromkeys((*INPUT_COLUMNS, *REPORT_INPUT_COLUMNS))
+    schema = pa.schema([columns[name].with_nullable(True) for name in names] + [pa.field(COPIES, pa.int64())])
+    rows: list[dict[str, Any]] = []
+    for topic, records, wanted in ((PLAYBACK, sent, INPUT_COLUMNS), (CMCD, reported, REPORT_INPUT_COLUMNS)):
+        group = "group_id" if topic is PLAYBACK else "session_id"
+        received = Decoder(topic).decode(records).rows.to_pylist()
+        firsts = expected_events(records, topic).values()
+        rows += [{name: row[name] for name in wanted[1:]} | {"group_id": row[group]} for row in firsts]
+        counted = Counter((row[group], row["event_id"]) for row in received)
+        rows += [
+            {"group_id": name, "event_id": event_id, COPIES: count}
+            for (name, event_id), count in counted.items()
+            if count > 1
+        ]
+    order.shuffle(rows)
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["group_id"]), schema)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_groups_split_over_batches_fold_as_the_plain_fold_does(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """With copies, reports, sessions of both, and derived sessions."""
+    monkeypatch.setattr("batch.silver.fold.whole_groups", partial(whole_groups, at_least=3 * size))
+    sent, reported = playback(seed=5, viewers=9), cmcd(seed=5, players=4)
+    table = fold_input(sent, reported, random.Random(size))
+    now_ms = max(one.received_ms for one in (*sent, *reported))
+    fold = fold_groups(now_ms, settings.session_timeout_s * 1000)
+    found = [row for batch in fold(iter(table.to_batches(max_chunksize=size))) for row in batch.to_pylist()]
+    assert sorted(found, key=repr) == expected_sessions(settings, sent, reported)
+    assert any(row["duplicate_event_count"] for row in found)
+
+
+@given(st.lists(st.integers(1, 9), max_size=12), st.integers(1, 6), st.integers(1, 12))
+def test_rows_are_cut_where_a_group_ends(sizes: list[int], size: int, at_least: int) -> None:
+    names = [f"g{number:02}" for number, count in enumerate(sizes) for _ in range(count)]
+    table = pa.table({"group_id": pa.array(names, pa.string())})
+    empty = table.slice(0, 0).to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
+    found = [batch["group_id"].to_pylist() for batch in whole_groups(iter([*empty, *table.to_batches(size)]), at_least)]
+    assert [name for part in found for name in part] == names
+    assert all(part and part[-1] != after[0] for part, after in pairwise(found))
+    assert all(len(part) < at_least + size + 9 for part in found)
+
+
+def test_shipped_code_finds_the_machine_code_that_was_made_here(tmp_path: Path) -> None:
+    code = code_zip(tmp_path)
+    asked = "import infra, schemas.whole.fold as f; print(infra.__file__); print(f._fold.stats.cache_path)"
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(code)!r}); {asked}"],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines() == [f"{code}/infra/__init__.py", _fold.stats.cache_path]
+    assert Path(_fold.stats.cache_path).parent == compiled.code_folder()
+
+
+def test_a_group_without_events_of_its_own_has_no_session() -> None:
+    """All it has are copies of another group's events, or nothing."""
+    none = fold_input([], [], random.Random(0))
+    tally = pa.Table.from_pylist([{"group_id": "s1", "event_id": "e1", COPIES: 2}], none.schema)
+    for table in (none, tally):
+        assert sum(batch.num_rows for batch in fold_groups(0, 1)(iter(table.to_batches()))) == 0
 
 
 def test_only_a_version_that_brought_files_is_worth_a_look(settings: Settings) -> None:
