@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -64,3 +65,7 @@ def publish() -> None:
 
     record = publish.publish(Settings.from_env())
     typer.echo(f"published {record['publish_id']}: gold answers up to {record['cutover_minute']:%Y-%m-%d %H:%M}Z")
+    figures = Counter(row["table_name"] for row in record["restated"])
+    days = {name: {row["play_date"] for row in record["restated"] if row["table_name"] == name} for name in figures}
+    for name, count in sorted(figures.items()):
+        typer.echo(f"restated {name}: {count} figures of {len(days[name])} partitions; see gold.restatements")

@@ -31,7 +31,7 @@ def commit_table(spark: SparkSession, settings: Settings, table: Table, staged: 
         if (there := version(path)) != staged.base:
             msg = f"{table.full_name} was staged on version {staged.base} and is at {there} now; stage again"
             raise StageRefused(msg)
-        record = Progress(stage_id=stage_id, complete=staged.complete, now=staged.now).to_json()
+        record = Progress(stage_id=stage_id, complete=staged.complete, now=staged.now, sources=staged.sources).to_json()
         if table.layer == "gold":
             _replace(spark, settings, table, staged, record)
         elif staged.removed is None:
