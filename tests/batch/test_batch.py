@@ -23,7 +23,7 @@ from batch.history import columns_of, version
 from batch.publish import publish
 from batch.restate import ledger
 from batch.spark import ensure_table, spark_session
-from batch.stage import Days
+from batch.stage import Days, Job
 from infra.errors import CheckFailed, ProcessError, StageRefused
 from infra.settings import Settings
 from schemas import stage
@@ -210,6 +210,14 @@ def test_a_table_from_before_gains_columns_and_parts_at_their_places(lake: Setti
     (minutes,) = [field for field in DeltaTable(path).schema().fields if field.name == "minutes"]
     found = [field.name for field in minutes.type.element_type.fields]  # type: ignore[union-attr]
     assert found == [field.name for field in arrow_schema(SESSIONS.columns).field("minutes").type.value_type]
+
+
+def test_a_stage_without_rows_is_there_each_time(lake: Settings) -> None:
+    """Nothing but copies has come, twice; or no title tells positions."""
+    with spark_session(lake) as spark:
+        rows = spark.sql("SELECT DATE'2026-01-15' AS start_date, 'a' AS session_id WHERE false")
+        staged = [Job(spark, lake, f"s{n}").stage(SESSIONS, rows) for n in range(3)]
+    assert staged == [(0, 0), (1, 0), (2, 0)]
 
 
 def known_columns() -> set[str]:
