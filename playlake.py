@@ -7,6 +7,8 @@ answers at once.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from enum import StrEnum
 from importlib import import_module
 from typing import Annotated
 
@@ -33,6 +35,7 @@ def join(folders: tuple[str, ...] = FOLDERS) -> typer.Typer:
         root.registered_commands += app.registered_commands
         root.registered_groups += app.registered_groups
     root.command()(batch)
+    root.command()(rebuild)
     return root
 
 
@@ -47,13 +50,34 @@ Last = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day 
 
 def batch(first: First = None, last: Last = None) -> None:
     """Run the whole batch chain once: bronze to silver, gold and published files. With days: restate these."""
+    _run(CHAIN, [part for name, day in (("--from", first), ("--to", last)) if day for part in (name, day)])
+
+
+class Layer(StrEnum):
+    """What a rebuild begins with."""
+
+    silver = "silver"
+    gold = "gold"
+
+
+def rebuild(
+    begin: Annotated[Layer, typer.Argument(help="gold: only gold's definitions have changed.")] = Layer.silver,
+) -> None:
+    """Make silver and gold anew from bronze, after a definition has changed, and say what that changed.
+
+    Everything is staged and audited like any other run: readers see the old numbers until the new ones are published.
+    """
+    _run(CHAIN if begin is Layer.silver else CHAIN[1:], ["--whole"])
+
+
+def _run(chain: Sequence[Sequence[tuple[str, ...]]], to_stage: list[str]) -> None:
+    """One step after the other; `to_stage` are further arguments of those that stage."""
     from batch.commands import NOTHING_NEW
 
-    days = [part for name, day in (("--from", first), ("--to", last)) if day for part in (name, day)]
     run = typer.main.get_command(join())
-    for steps in CHAIN:
+    for steps in chain:
         for step in steps:
-            code = run([*step, *(days if step[0] == "stage" else [])], standalone_mode=False)
+            code = run([*step, *(to_stage if step[0] == "stage" else [])], standalone_mode=False)
             if code == NOTHING_NEW:
                 break
             if code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -25,8 +26,11 @@ From = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], h
 To = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day to restate, inclusive.")]
 
 
+Whole = Annotated[bool, typer.Option("--whole", help="All of it anew, whatever is there.")]
+
+
 @app.command()
-def stage(layer: Layer, first: From = None, last: To = None) -> None:
+def stage(layer: Layer, first: From = None, last: To = None, whole: Whole = False) -> None:
     """Compute a layer's new rows and stage them, unseen by readers. Without days: what is new. Exit 99: nothing is."""
     from batch import run
     from batch.stage import Days
@@ -36,13 +40,17 @@ def stage(layer: Layer, first: From = None, last: To = None) -> None:
     if (first is None) != (last is None):
         msg = "--from and --to go together, e.g. --from 2026-01-15 --to 2026-01-16"
         raise SettingsError(msg)
+    if whole and first is not None:
+        msg = "--whole makes every day anew, so it goes without --from and --to"
+        raise SettingsError(msg)
     days = Days(first.date(), last.date()) if first and last else None
-    manifest = run.stage(Settings.from_env(), layer.value, days)
+    manifest = run.stage(Settings.from_env(), layer.value, days, is_whole=whole)
     if manifest is None:
         typer.echo(f"{layer.value}: nothing new")
         raise typer.Exit(NOTHING_NEW)
     for name, staged in manifest.tables.items():
-        typer.echo(f"staged {layer.value}.{name}: {staged.rows:,} rows, {len(staged.dates)} partitions restated")
+        what = "all of it" if whole else f"{len(staged.dates)} partitions restated"
+        typer.echo(f"staged {layer.value}.{name}: {staged.rows:,} rows, {what}")
 
 
 @app.command()
@@ -64,3 +72,7 @@ def publish() -> None:
 
     record = publish.publish(Settings.from_env())
     typer.echo(f"published {record['publish_id']}: gold answers up to {record['cutover_minute']:%Y-%m-%d %H:%M}Z")
+    figures = Counter(row["table_name"] for row in record["restated"])
+    days = {name: {row["play_date"] for row in record["restated"] if row["table_name"] == name} for name in figures}
+    for name, count in sorted(figures.items()):
+        typer.echo(f"restated {name}: {count} figures of {len(days[name])} partitions; see gold.restatements")

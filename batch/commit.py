@@ -12,7 +12,7 @@ from batch.spark import retry_conflicts
 from batch.stage import REMOVED, in_dates, read_version
 from infra.errors import StageRefused
 from infra.settings import Settings
-from schemas.stage import StagedTable
+from schemas.stage import Manifest, StagedTable
 from schemas.table import Table
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 TRANSACTION = "playlake.commit"
 
 
-def commit_table(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, stage_id: str) -> int:
+def commit_table(spark: SparkSession, settings: Settings, table: Table, manifest: Manifest) -> int:
     """Put what is staged into the table, once, in one commit. Returns the version; raises StageRefused if it moved."""
-    path = table.path(settings.lake_root)
+    path, stage_id, staged = table.path(settings.lake_root), manifest.stage_id, manifest.tables[table.name]
 
     def attempt() -> None:
         if commit_of(path, stage_id) is not None:
@@ -31,8 +31,10 @@ def commit_table(spark: SparkSession, settings: Settings, table: Table, staged: 
         if (there := version(path)) != staged.base:
             msg = f"{table.full_name} was staged on version {staged.base} and is at {there} now; stage again"
             raise StageRefused(msg)
-        record = Progress(stage_id=stage_id, complete=staged.complete, now=staged.now).to_json()
-        if table.layer == "gold":
+        record = Progress(stage_id=stage_id, complete=staged.complete, now=staged.now, sources=staged.sources).to_json()
+        if manifest.is_whole:
+            _overwrite(spark, settings, table, staged, record)
+        elif table.layer == "gold":
             _replace(spark, settings, table, staged, record)
         elif staged.removed is None:
             _append(spark, settings, table, staged, record)
@@ -68,6 +70,27 @@ def _replace(spark: SparkSession, settings: Settings, table: Table, staged: Stag
         writer = writer.mode("overwrite").option("replaceWhere", in_dates(f"{table.partition_by}", staged.dates))
     else:
         writer = writer.mode("append")
+    writer.save(table.path(settings.lake_root))
+
+
+def _overwrite(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, record: str) -> None:
+    """The staged rows in place of all there are.
+
+    A gold table's columns become those that its SELECT has now. Silver's are its contract's, which staging has added;
+    their types and order never change, so that whoever follows silver's changes can read on.
+    """
+    from pyspark.sql import functions as F
+
+    rows = read_version(spark, table.staging_path(settings.lake_root), staged.version)
+    if table.layer == "gold":
+        docs = {column.name: column.doc for column in table.columns}
+        rows = rows.select(
+            *(F.col(f"`{name}`").alias(name, metadata={"comment": docs.get(name, "")}) for name in rows.columns)
+        )
+    writer = rows.write.format("delta").mode("overwrite").options(**_options(staged, record))
+    if table.layer == "gold":
+        writer = writer.option("overwriteSchema", "true")
+        writer = writer.partitionBy(table.partition_by) if table.partition_by else writer
     writer.save(table.path(settings.lake_root))
 
 

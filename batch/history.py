@@ -31,6 +31,13 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """Source table → version up to which this table holds everything."""
     now: datetime | None = None
     """Newest received_at up to which this table holds everything."""
+    sources: dict[str, int] = {}
+    """Source table → version that was read. Beyond `complete` where days were restated; empty: the same."""
+
+    @property
+    def read(self) -> dict[str, int]:
+        """Source table → version that the commit's rows are of."""
+        return self.sources or self.complete
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
@@ -69,8 +76,14 @@ def can_follow(path: str, after: int, until: int) -> bool:
     """
     if "://" in path:
         return True  # nothing of ours maintains it
-    brought = _brought(path, after, until)
-    return brought is not None and all((Path(path) / file).exists() for file in brought)
+    return files_brought(path, after, until) is not None
+
+
+def files_brought(path: str, after: int, until: int) -> list[Path] | None:
+    """Files that hold exactly the rows that versions `(after, until]` put in; None when that is no longer known."""
+    files = _brought(path, after, until)
+    found = None if files is None else [Path(path) / file for file in files]
+    return found if found is not None and all(file.exists() for file in found) else None
 
 
 def _brought(path: str, after: int, until: int) -> list[str] | None:
@@ -107,6 +120,13 @@ def progress(path: str, at: int | None = None) -> Progress | None:
         if at is None or commit["version"] <= at:
             return found
     return None
+
+
+def commits(path: str) -> dict[int, tuple[dict[str, Any], Progress | None]]:
+    """Version → its commit, and our record in it, as far back as the log goes."""
+    table = _open(path)
+    history = [] if table is None else table.history()
+    return {int(commit["version"]): (commit, _progress_of(commit, path)) for commit in history}
 
 
 def commit_of(path: str, stage_id: str) -> dict[str, Any] | None:

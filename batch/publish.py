@@ -1,4 +1,5 @@
-"""Publish: audited gold becomes gold, and the publish record says which versions belong together.
+"""Publish: audited gold becomes gold, the ledger says what that changed, and the publish record which versions belong
+together.
 
 The record's **cut-over minute** is where readers change from gold to live. Gold is complete up to the received time
 `now` of its sources; an event may be on its way for a while, and live numbers freeze `live_freeze_after_s` after their
@@ -17,9 +18,11 @@ import msgspec
 
 from batch.gold.stage import gold_tables, sources_of
 from batch.history import Progress, progress, version
+from batch.restate import ledger
 from batch.run import commit
 from infra.settings import Settings
 from schemas.stage import PUBLISHED
+from schemas.tables.restatements import RESTATEMENTS
 from schemas.tables.sessions import SESSIONS
 
 logger = logging.getLogger(__name__)
@@ -28,8 +31,12 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def publish(settings: Settings) -> dict[str, Any]:
-    """Commit the audited stage of gold, one commit a table, then write `<home>/warehouse/publish.json`."""
+    """Commit the audited stage of gold, one commit a table, then write `<home>/warehouse/publish.json`.
+
+    Returns that record, and under `restated` the rows that the ledger has gained.
+    """
     manifest, _ = commit(settings, "gold")
+    restated = ledger.record(settings.lake_root, gold_tables().values())
     paths = {table.full_name: table.path(settings.lake_root) for table in gold_tables().values()}
     done = {name: found for name, path in paths.items() if (found := progress(path))}
     paths[SESSIONS.full_name] = SESSIONS.path(settings.lake_root)
@@ -37,11 +44,15 @@ def publish(settings: Settings) -> dict[str, Any]:
         "publish_id": manifest.stage_id,
         "published_at": datetime.now(UTC),
         "cutover_minute": cutover_minute(_of_viewing(done), settings.live_freeze_after_s),
-        "versions": {name: version(path) for name, path in paths.items() if name in done or name == SESSIONS.full_name},
+        "versions": {
+            **{name: version(path) for name, path in paths.items() if name in done or name == SESSIONS.full_name},
+            RESTATEMENTS.full_name: restated.version,
+        },
+        "as_of": {name: found.now for name, found in done.items() if found.now},
     }
     _write(settings.warehouse / PUBLISHED, msgspec.json.format(msgspec.json.encode(record)))
     logger.info("published", extra={"publish_id": manifest.stage_id, "cutover_minute": record["cutover_minute"]})
-    return record
+    return {**record, "restated": restated.rows}
 
 
 def _of_viewing(done: dict[str, Progress]) -> list[Progress]:

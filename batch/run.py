@@ -1,7 +1,7 @@
 """The one runner: a layer and an interval in, its stage out; and the commit of what was audited.
 
-The interval is whole days, or what the sources have gained since the targets' last commit. Running it twice, or twice
-at once, equals once (`batch/stage.py` says why).
+The interval is whole days, or what the sources have gained since the targets' last commit, or everything. Running it
+twice, or twice at once, equals once (`batch/stage.py` says why).
 """
 
 from __future__ import annotations
@@ -31,14 +31,19 @@ AT_ONCE = 2
 """Tables worked on at a time: they are independent, and planning a small query keeps one core busy."""
 
 
-def stage(settings: Settings, layer: StagedLayer, days: Days | None = None) -> Manifest | None:
-    """Stage a layer and write its manifest. None: the sources have brought nothing new."""
+def stage(
+    settings: Settings, layer: StagedLayer, days: Days | None = None, *, is_whole: bool = False
+) -> Manifest | None:
+    """Stage a layer and write its manifest. None: the sources have brought nothing new.
+
+    `is_whole`: all of it from the beginning of its sources, whatever its tables hold.
+    """
     with spark_session(settings) as spark:
-        job = Job(spark, settings, new_stage_id(), days)
+        job = Job(spark, settings, new_stage_id(), days, is_whole)
         tables = _silver(job) if layer == "silver" else _gold(job)
     if not tables:
         return None
-    manifest = Manifest(stage_id=job.stage_id, layer=layer, tables=tables)
+    manifest = Manifest(stage_id=job.stage_id, layer=layer, tables=tables, is_whole=is_whole)
     write_manifest(settings.lake_root, manifest)
     return manifest
 
@@ -63,7 +68,7 @@ def commit(settings: Settings, layer: StagedLayer) -> tuple[Manifest, dict[str, 
 
         def one(name: str) -> int:
             started, staged = time.monotonic(), manifest.tables[name]
-            version = commit_table(spark, settings, tables[name], staged, manifest.stage_id)
+            version = commit_table(spark, settings, tables[name], manifest)
             _report("committed", tables[name], staged, started, version=version)
             return version
 

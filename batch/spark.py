@@ -31,6 +31,8 @@ CONFLICTS = ("DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANG
 CONFLICT_RETRIES = 5
 SESSION_CONFIG = {
     "spark.sql.session.timeZone": "UTC",
+    # A stage that has no rows, again, is a stage all the same: its commit says so.
+    "spark.databricks.delta.skipRecordingEmptyCommits": "false",
     # Its log has them; here they would bury the message.
     "spark.sql.connect.serverStacktrace.enabled": "false",
     # Histograms and registers collect small lists a group; the default (128 groups) would sort every row instead.

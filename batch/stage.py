@@ -8,8 +8,9 @@
     playlake publish           staged → gold, publish.json       batch      refuses what was not audited
     playlake warehouse-build   published versions → DuckDB file  warehouse
 
-`stage` takes `--from DAY --to DAY` (both inclusive) to restate whole days in place of "what is new". `playlake batch`
-runs the whole row. Each step is a process of its own; what it hands to the next lies in the lake, in
+`stage` takes `--from DAY --to DAY` (both inclusive) to restate whole days in place of "what is new", or `--whole` to
+make every table of the layer anew, after its definition has changed. `playlake batch` runs the whole row, `playlake
+rebuild` the same with `--whole`. Each step is a process of its own; what it hands to the next lies in the lake, in
 `<lake>/staging/<layer>/`:
 
     <table>/             Delta. The rows that a commit will put: of silver the new and restated rows, of gold the whole
@@ -40,7 +41,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict
 
-from batch.history import Progress, can_follow, commit_of
+from batch.history import Progress, can_follow, commit_of, progress
 from batch.spark import retry_conflicts
 from infra.errors import LakeDamaged, SettingsError
 from infra.settings import Settings
@@ -114,15 +115,20 @@ class Watermark(TypedDict):
 
 @dataclass(frozen=True)
 class Job:
-    """One run of one layer's staging. `days`: what to restate; None means what is new."""
+    """One run of one layer's staging: of what is new, of the days to restate, or of all as if nothing were there."""
 
     spark: SparkSession
     settings: Settings
     stage_id: str
     days: Days | None = None
+    is_whole: bool = False
 
     def path(self, table: Table) -> str:
         return table.path(self.settings.lake_root)
+
+    def done(self, table: Table) -> Progress | None:
+        """How far the table has come, as this run sees it."""
+        return None if self.is_whole else progress(self.path(table))
 
     def read(self, table: Table, at: int) -> DataFrame:
         """A table as it was at one version."""

@@ -54,7 +54,8 @@ those rows. With nothing new the task is **skipped**, and nothing downstream wak
   lies in; choose *All Runs*, since *Missing Runs* leaves out the intervals that have run on schedule;
 - *Trigger → Single Run* with the dates *from* and *to* restates the whole range in one run: better for many days.
 
-Gold, quality and publish follow by themselves.
+Gold, quality and publish follow by themselves. After a definition has changed for all days, `playlake rebuild` makes
+silver and gold anew whole.
 """,
     schedule=timetable(EVERY_MINUTES),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),

@@ -32,6 +32,7 @@ from schemas.registry import EVENT_TOPICS
 from schemas.table import Table
 from schemas.tables import BRONZE, DEAD_LETTERS, SILVER
 from schemas.tables.replays import REPLAYED_LETTERS
+from schemas.tables.restatements import RESTATEMENTS
 
 GENERATED = Path("schemas/generated")
 ACCEPTED = GENERATED / "accepted.txt"
@@ -40,7 +41,7 @@ ACCEPTED = GENERATED / "accepted.txt"
 def artefacts() -> dict[Path, str]:
     """Path below the root → text, of everything that is derived and committed."""
     topics = EVENT_TOPICS.values()
-    tables = (*BRONZE.values(), DEAD_LETTERS, REPLAYED_LETTERS, *SILVER.values())
+    tables = (*BRONZE.values(), DEAD_LETTERS, REPLAYED_LETTERS, *SILVER.values(), RESTATEMENTS)
     return {
         **{GENERATED / "events" / f"{topic.name}.json": _json(json_schema(topic)) for topic in topics},
         **{GENERATED / "tables" / f"{table.full_name}.json": _json(_table(table)) for table in tables},

@@ -50,6 +50,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     layer: StagedLayer
     tables: dict[str, StagedTable]
     """Table name (without layer) → what is staged of it."""
+    is_whole: bool = False
+    """What is staged of a table is all of it: the commit puts it in place of everything there was."""
 
     def versions(self) -> dict[str, int]:
         """Table → staged version: what an audit must name."""

@@ -12,6 +12,9 @@ A gold table is `batch/gold/<name>.sql`: a header of comments, then the SELECT t
     SELECT ...,
       sum(watched_ms) AS watched_ms,  -- watched time, ms
 
+`-- alternatives: rollup` names a column whose values stand for different views of the same facts: whoever adds up rows
+asks for one of them.
+
 Without `-- partition:` the table is made anew whole: for what is small and tells a state, such as the catalogue.
 
 `$names` in it are filled in from `schemas.quality.sql_names` and `schemas.metrics.macros.sql_names`, so that no list of
@@ -88,6 +91,8 @@ class Table:
     owner: str
     grain: tuple[str, ...]
     partition_by: str | None = None
+    alternatives: str | None = None
+    """Column that tells apart rows which hold the same facts again."""
     columns: tuple[Column, ...] = ()
     checks: tuple[Check, ...] = ()
     sql: str = ""
@@ -125,7 +130,7 @@ def read_sql_table(path: Path) -> Table:
     description: list[str] = []
     for line in lines:
         name, colon, value = line.partition(":")
-        if colon and name in ("owner", "grain", "partition"):
+        if colon and name in ("owner", "grain", "partition", "alternatives"):
             fields[name] = value.strip()
         elif colon and name in ("fail", "warn"):
             checks.append(Check.parse(name, value, path.name))
@@ -142,6 +147,7 @@ def read_sql_table(path: Path) -> Table:
         owner=fields["owner"],
         grain=tuple(part.strip() for part in fields["grain"].split(",")),
         partition_by=fields.get("partition"),
+        alternatives=fields.get("alternatives"),
         columns=tuple(Column(name, "string", doc) for name, doc in _column_docs(text)),
         checks=tuple(checks),
         sql=text[len(header[0]) if header else 0 :],

@@ -15,6 +15,8 @@ import playlake
 from infra.errors import CheckFailed
 from infra.settings import ROOT
 
+PUBLISHING = ["quality gold", "publish", "warehouse-build"]
+
 
 def test_help_answers_at_once() -> None:
     def seconds() -> float:
@@ -53,6 +55,30 @@ def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(playlake, "join", lambda: app)
     monkeypatch.setattr(sys, "argv", ["playlake", "fail"])
+
+
+@pytest.mark.parametrize(
+    ("begin", "expected"),
+    [
+        ("silver", ["stage silver --whole", "quality silver", "commit silver", "stage gold --whole", *PUBLISHING]),
+        ("gold", ["stage gold --whole", *PUBLISHING]),
+    ],
+)
+def test_a_rebuild_is_the_chain_with_every_table_staged_whole(
+    monkeypatch: pytest.MonkeyPatch, begin: str, expected: list[str]
+) -> None:
+    ran = []
+    app = typer.Typer()
+    for steps in playlake.CHAIN:
+        for name, *_ in steps:
+
+            def step(context: typer.Context) -> None:
+                ran.append(" ".join([str(context.info_name), *context.args]))
+
+            app.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(step)
+    monkeypatch.setattr(playlake, "join", lambda: app)
+    playlake.rebuild(playlake.Layer(begin))
+    assert ran == expected
 
 
 def test_an_error_of_ours_is_one_line_and_exit_code_1(

@@ -2,8 +2,9 @@
 
 Called as `playlake warehouse-build` after batch has written `publish.json` (see publication.py for the files). The file
 holds a schema a layer: every gold table whole, silver tables as far as their newest `recent_days` go and without nested
-parts; the macros of metrics.sql; and `main.meta`, the publish record. DuckDB is given exactly the versions that were
-audited, so what is visible is one publish over all tables, never a mixture.
+parts; the macros of metrics.sql; and `main.meta`, the publish record. Rows of gold also say as of when they are and how
+complete (`schemas/completeness.py`). DuckDB is given exactly the versions that were audited, so what is visible is one
+publish over all tables, never a mixture.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import os
 import re
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +26,11 @@ import msgspec
 from infra.delta_scan import load_delta, quoted, scan
 from infra.errors import LakeDamaged, SettingsError, SetupError
 from infra.settings import ROOT, Settings
+from schemas import completeness
 from schemas.stage import PUBLISHED
 from schemas.table import Table, read_sql_table
 from schemas.tables import SILVER
+from schemas.tables.restatements import RESTATEMENTS
 from warehouse import publication
 from warehouse.attach import MACROS, META_COLUMNS, create_table
 from warehouse.publication import Publication
@@ -101,7 +105,7 @@ def _write(settings: Settings, request: Publication, path: Path) -> None:
         for layer in ("gold", "silver"):
             connection.execute(f"CREATE SCHEMA {layer}")
         for name, version in sorted(request.versions.items()):
-            _copy_table(connection, settings, name, version)
+            _copy_table(connection, settings, name, version, request.as_of.get(name))
         connection.execute(MACROS.read_text())
         connection.execute(create_table("main.meta", META_COLUMNS))
         connection.execute(
@@ -114,7 +118,9 @@ def _write(settings: Settings, request: Publication, path: Path) -> None:
     path.chmod(0o444)
 
 
-def _copy_table(connection: DuckDBPyConnection, settings: Settings, name: str, version: int) -> None:
+def _copy_table(
+    connection: DuckDBPyConnection, settings: Settings, name: str, version: int, as_of: datetime | None
+) -> None:
     """One table of the lake, as of one version, ordered by its column of time: selective queries then skip."""
     import duckdb
 
@@ -134,7 +140,8 @@ def _copy_table(connection: DuckDBPyConnection, settings: Settings, name: str, v
         }
         kept = [column for column in columns if not _is_nested(columns[column])]
         times = [column for kind in ("TIMESTAMP WITH TIME ZONE", "DATE") for column in kept if columns[column] == kind]
-        select = f"SELECT {', '.join(kept)} FROM {source}"
+        told = _completeness(settings, contract, as_of)
+        select = f"SELECT {', '.join([*kept, *(f'{sql} AS {column}' for column, sql in told.items())])} FROM {source}"
         if layer == "silver" and contract is not None and contract.partition_by in columns:
             day = contract.partition_by
             select += f" WHERE {day} > (SELECT max({day}) FROM {source}) - {int(settings.recent_days)}"
@@ -143,10 +150,17 @@ def _copy_table(connection: DuckDBPyConnection, settings: Settings, name: str, v
     except duckdb.Error as error:
         msg = f"version {version} of {name} can't be read from {settings.lake_root}/{layer}/{table}: {error}"
         raise LakeDamaged(msg) from error
-    _comment(connection, name, columns, contract)
+    _comment(connection, name, columns, contract, told)
     row = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
     seconds = round(time.monotonic() - started, 3)
     logger.info("table built", extra={"table": name, "version": version, "rows": row and row[0], "seconds": seconds})
+
+
+def _completeness(settings: Settings, contract: Table | None, as_of: datetime | None) -> dict[str, str]:
+    """Further columns of a gold table's rows, as SQL. The ledger's rows say for themselves when they are of."""
+    if contract is None or contract.layer != "gold" or contract is RESTATEMENTS:
+        return {}
+    return completeness.expressions(contract, as_of, settings.session_timeout_s)
 
 
 def _is_nested(kind: str) -> bool:
@@ -157,17 +171,22 @@ def _is_nested(kind: str) -> bool:
 def _contract(layer: str, table: str) -> Table | None:
     """What the table's definition says, for comments and the partition column."""
     path = ROOT / "batch" / "gold" / f"{table}.sql"
+    if (layer, table) == (RESTATEMENTS.layer, RESTATEMENTS.name):
+        return RESTATEMENTS
     if layer == "gold":
         return read_sql_table(path) if path.exists() else None
     return SILVER.get(table)
 
 
-def _comment(connection: DuckDBPyConnection, name: str, columns: dict[str, str], contract: Table | None) -> None:
+def _comment(
+    connection: DuckDBPyConnection, name: str, columns: dict[str, str], contract: Table | None, told: Iterable[str]
+) -> None:
     if contract is None:
         return
     connection.execute(f"COMMENT ON TABLE {name} IS {quoted(contract.description)}")
-    for column in contract.columns:
-        if column.name in columns and not _is_nested(columns[column.name]):
+    shown = {column for column, kind in columns.items() if not _is_nested(kind)}.union(told)
+    for column in (*contract.columns, *completeness.COLUMNS):
+        if column.name in shown:
             connection.execute(f"COMMENT ON COLUMN {name}.{column.name} IS {quoted(column.doc)}")
 
 

@@ -61,6 +61,13 @@ CREATE OR REPLACE MACRO viewer_registers_count(registers) AS
     END
   )[1];
 
+-- Audience retention out of gold.title_retention: the share of plays that got as far as a hundredth of the title's
+-- length. Unit: share, 0..1. Plays whose furthest position lies there or beyond / all plays that tell positions; 1 at
+-- 0, and it never rises. Sums up over days and titles.
+CREATE OR REPLACE MACRO title_retention_at(position_percent, furthest_plays, at_percent) AS
+  CAST(sum(CASE WHEN position_percent >= at_percent THEN furthest_plays ELSE 0 END) AS DOUBLE) /
+  nullif(sum(furthest_plays), 0);
+
 -- Sessions. How many viewing sessions there were. Unit: sessions. Number of sessions. A session is all that happened
 -- under one session id. Where clients send none, it is the events of one user, device and title, cut where 30 minutes
 -- (setting SESSION_TIMEOUT_S) pass without any. It ends by `stop`, by a fatal error, or when the time-out has passed

@@ -10,7 +10,8 @@ publish.json, written by batch (by rename) before it runs `playlake warehouse-bu
 
     {"publish_id": "20260115T203000-7f3a", "published_at": "2026-01-15T20:30:45Z",
      "cutover_minute": "2026-01-15T20:00:00Z",
-     "versions": {"gold.quality_minute": 12, "gold.title_daily": 4, "silver.sessions": 31}}
+     "versions": {"gold.quality_minute": 12, "gold.title_daily": 4, "silver.sessions": 31},
+     "as_of": {"gold.quality_minute": "2026-01-15T20:28:10Z", "gold.title_daily": "2026-01-15T20:28:10Z"}}
 
 current.json has the same fields and `files`, the names of the files built from it.
 """
@@ -34,12 +35,17 @@ LIVE = "live.duckdb"
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
-    """One publish. `versions`: table → version of its Delta table. Stamps carry an offset."""
+    """One publish. Stamps carry an offset.
+
+    versions   table → version of its Delta table
+    as_of      gold table → received time up to which it holds every record
+    """
 
     publish_id: str
     published_at: datetime
     cutover_minute: datetime
     versions: dict[str, int]
+    as_of: dict[str, datetime] = {}
     files: list[str] = []
 
     def is_same(self, other: Publication) -> bool:
@@ -76,9 +82,10 @@ def _read(path: Path) -> Publication | None:
     except msgspec.DecodeError as error:
         msg = f"{path.name}: expected a publish record (publish_id, published_at, cutover_minute, versions): {error}"
         raise LakeDamaged(msg) from None
-    for name in ("published_at", "cutover_minute"):
-        if getattr(record, name).tzinfo is None:
-            msg = f"{path.name}: {name} must carry an offset, e.g. 2026-01-15T20:30:45Z; got {getattr(record, name)}"
+    stamps = {"published_at": record.published_at, "cutover_minute": record.cutover_minute}
+    for name, stamp in (stamps | {f"as_of of {table}": moment for table, moment in record.as_of.items()}).items():
+        if stamp.tzinfo is None:
+            msg = f"{path.name}: {name} must carry an offset, e.g. 2026-01-15T20:30:45Z; got {stamp}"
             raise LakeDamaged(msg)
     return record
 

@@ -1,6 +1,7 @@
 """Gold: the SELECT of a table's file over pinned versions of silver, for exactly the days that changed.
 
-A table without a `-- partition:` is small, a state of things and no history: it is made anew whole.
+A table without a `-- partition:` is small, a state of things and no history: it is made anew whole. So is every table
+of a run that is told to, after a definition has changed.
 
 A table is a file of this folder (see `schemas/table.py`). Its `silver.<name>` are read at one version each, so all
 that a run computes comes of the same state, whatever is committed meanwhile.
@@ -41,11 +42,11 @@ def stage_gold(job: Job, table: Table) -> StagedTable | None:
     if any(at is None for at in sources.values()):
         return None
     read = {name: at for name, at in sources.items() if at is not None}
-    done = progress(job.path(table))
+    done = job.done(table)
     complete = done.complete if done else {}
-    if job.days is None and all(complete.get(name) == at for name, at in read.items()):
+    if job.days is None and not job.is_whole and all(complete.get(name) == at for name, at in read.items()):
         return None
-    dates = [] if table.partition_by is None else job.days.each() if job.days else _touched(job, table, complete, read)
+    dates = _dates(job, table, complete, read)
     rows = _select(job, table, read, dates)
     base = _ensure(job, table, rows)
     at, count = job.stage(table, rows)
@@ -67,6 +68,13 @@ def sources_of(table: Table) -> list[Table]:
         msg = f"{table.full_name} must read tables of {', '.join(sorted(known))}; it reads {', '.join(sorted(unknown))}"
         raise SettingsError(msg)
     return [known[name] for name in sorted(names)]
+
+
+def _dates(job: Job, table: Table, complete: dict[str, int], read: dict[str, int]) -> list[str]:
+    """The partitions to replace; none are named of a table that is made anew whole."""
+    if table.partition_by is None or job.is_whole:
+        return []
+    return job.days.each() if job.days else _touched(job, table, complete, read)
 
 
 def _touched(job: Job, table: Table, complete: dict[str, int], read: dict[str, int]) -> list[str]:
@@ -101,9 +109,9 @@ def _takes_part(source: Table, days: Days) -> str:
 def _select(job: Job, table: Table, read: dict[str, int], dates: list[str]) -> DataFrame:
     """The rows of the given days. Sources are cut to what takes part in them, so that files are skipped.
 
-    A table without a partition gets all its rows.
+    A table that is made anew whole gets all its rows.
     """
-    span, is_whole = Days.of(dates), table.partition_by is None
+    span, is_whole = Days.of(dates), table.partition_by is None or job.is_whole
 
     def pinned(match: re.Match[str]) -> str:
         source = SILVER[match[2]]

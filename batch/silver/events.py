@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from batch.history import has_new_files, progress, version
+from batch.history import has_new_files, version
 from batch.silver.copies import first_copies, like
 from batch.spark import as_contract, ensure_table
 from batch.stage import Days, Job, Removed, changes
@@ -48,7 +48,7 @@ def stage_events(job: Job, topic: EventTopic) -> StagedTable | None:
     from pyspark.sql import functions as F
 
     bronze, table = BRONZE[topic.name], SILVER_EVENTS[topic.name]
-    until, done = version(job.path(bronze)), progress(job.path(table))
+    until, done = version(job.path(bronze)), job.done(table)
     after = done.complete.get(bronze.full_name) if done else None
     if until is None or not has_new_files(job.path(bronze), None if job.days else after, until):
         return None

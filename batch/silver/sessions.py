@@ -100,7 +100,7 @@ def stage_sessions(job: Job, staged: Mapping[str, StagedTable]) -> StagedTable |
     }
     if not until:
         return None
-    done = progress(job.path(SESSIONS))
+    done = job.done(SESSIONS)
     after = {source: done.complete.get(source.bronze.full_name) if done else None for source in until}
     bronze = {source: job.path(source.bronze) for source in until}
     if not any(has_new_files(bronze[source], None if job.days else after[source], at) for source, at in until.items()):
@@ -222,6 +222,8 @@ def _rows(run: Run, source: Source, groups: DataFrame | None, days: Days | None)
     """The groups' events as silver will have them once this stage is committed."""
     job, events, base = run.job, run.events(source), run.base(source)
     chosen = [source.group_id, *source.columns[1:]]
+    if events and job.is_whole:
+        return job.read_staged(source.events, events.version).selectExpr(*chosen)
     rows = job.read(source.events, base or 0).where(days.sql("event_date") if days else "true")
     if events and events.removed is not None:
         gone = job.read_staged(source.events, events.removed, REMOVED)

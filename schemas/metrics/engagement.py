@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.metrics.metric import Example, Metric, ratio
+from schemas.metrics.metric import Example, Function, Metric, ratio
 
 _FILM = {
     "a": "0 play duration_ms=100000\n1 first_frame\n96 heartbeat position_ms=95000\n97 stop",
@@ -10,6 +10,18 @@ _FILM = {
     "c": "0 play duration_ms=100000\n1 first_frame\n5 seek position_ms=99000\n6 stop",
     "d": "0 play duration_ms=100000\n2 stop",
 }
+
+FUNCTIONS = (
+    Function(
+        name="title_retention_at",
+        parameters=("position_percent", "furthest_plays", "at_percent"),
+        comment="Audience retention out of gold.title_retention: the share of plays that got as far as a hundredth of "
+        "the title's length. Unit: share, 0..1. Plays whose furthest position lies there or beyond / all plays that "
+        "tell positions; 1 at 0, and it never rises. Sums up over days and titles.",
+        sql="CAST(sum(CASE WHEN position_percent >= at_percent THEN furthest_plays ELSE 0 END) AS DOUBLE) "
+        "/ nullif(sum(furthest_plays), 0)",
+    ),
+)
 
 METRICS = (
     Metric(
@@ -101,7 +113,8 @@ METRICS = (
         sql="CAST(count(CASE WHEN max_position_ms >= at_ms THEN 1 END) AS DOUBLE) / nullif(count(max_position_ms), 0)",
         parts=("max_position_ms",),
         arguments=("at_ms",),
-        counted="How far plays got. `end_position_ms` says where they ended, which is earlier after a jump back.",
+        counted="How far plays got. `end_position_ms` says where they ended, which is earlier after a jump back. "
+        "`gold.title_retention` has both by title and hundredth of its length, `title_retention_at` the share.",
         left_out="What was jumped over counts as passed. Plays that tell no position.",
         elsewhere="Video platforms count views of each moment, replays included, which may exceed 1.",
         examples=(

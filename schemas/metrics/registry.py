@@ -30,6 +30,6 @@ SUBJECTS: dict[str, tuple[Metric, ...]] = {
     "Telemetry": telemetry.METRICS,
 }
 METRICS: dict[str, Metric] = {metric.name: metric for metrics in SUBJECTS.values() for metric in metrics}
-FUNCTIONS: tuple[Function, ...] = (*functions.FUNCTIONS, *audience.FUNCTIONS)
+FUNCTIONS: tuple[Function, ...] = (*functions.FUNCTIONS, *audience.FUNCTIONS, *engagement.FUNCTIONS)
 SESSION_METRICS: tuple[Metric, ...] = tuple(metric for metric in METRICS.values() if metric.level == "session")
 """In an order in which each needs only those before it."""

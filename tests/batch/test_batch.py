@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ import pytest
 from deltalake import DeltaTable
 
 from batch import run
+from batch.gold.stage import gold_tables
 from batch.history import columns_of, version
 from batch.publish import publish
+from batch.restate import ledger
 from batch.silver import fold
 from batch.silver.copies import first_copies, like, repeated_ids
 from batch.spark import ensure_table, spark_session
-from batch.stage import Days
+from batch.stage import Days, Job
 from infra.errors import CheckFailed, ProcessError, StageRefused
 from infra.settings import Settings
 from schemas import stage
@@ -36,6 +38,7 @@ from schemas.metrics.parts import AD_PARTS, VIEW_PARTS
 from schemas.registry import CMCD
 from schemas.stage import StagedLayer
 from schemas.tables import SILVER
+from schemas.tables.restatements import RESTATEMENTS
 from schemas.tables.sessions import SESSIONS
 from tests.batch.world import (
     START,
@@ -59,7 +62,17 @@ from tests.conftest import isolated_settings
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 UI, CATALOG, ADS = TOPICS["user.ui.events"], TOPICS["catalog.titles"], TOPICS["ads.events"]
-GOLD = ("gold.quality_minute", "gold.quality_hourly", "gold.title_daily", "gold.audience_daily", "gold.views_daily")
+GOLD = (
+    "gold.quality_minute",
+    "gold.quality_hourly",
+    "gold.title_daily",
+    "gold.title_retention",
+    "gold.audience_daily",
+    "gold.views_daily",
+)
+OTHERS = ("gold.ads_daily", "gold.titles")
+"""What is not made of sessions."""
+LAYERS: tuple[StagedLayer, ...] = ("silver", "gold")
 SENT = playback(seed=7, viewers=24)
 REPORTED = cmcd(seed=7, players=8)
 
@@ -210,6 +223,14 @@ def test_a_table_from_before_gains_columns_and_parts_at_their_places(lake: Setti
     assert found == [field.name for field in arrow_schema(SESSIONS.columns).field("minutes").type.value_type]
 
 
+def test_a_stage_without_rows_is_there_each_time(lake: Settings) -> None:
+    """Nothing but copies has come, twice; or no title tells positions."""
+    with spark_session(lake) as spark:
+        rows = spark.sql("SELECT DATE'2026-01-15' AS start_date, 'a' AS session_id WHERE false")
+        staged = [Job(spark, lake, f"s{n}").stage(SESSIONS, rows) for n in range(3)]
+    assert staged == [(0, 0), (1, 0), (2, 0)]
+
+
 def known_columns() -> set[str]:
     """Of silver.sessions, by its contract."""
     schema = arrow_schema(SESSIONS.columns)
@@ -239,15 +260,47 @@ def test_the_publish_record_names_versions_and_the_cutover_minute(whole: Whole) 
     assert max(one.received_ms for one in every_kind(CATALOG)) < max(one.received_ms for one in whole.sent)
     now = from_ms(max(one.received_ms for one in (*whole.sent, *REPORTED)))
     assert whole.record["cutover_minute"] == (now - timedelta(seconds=300)).replace(second=0, microsecond=0)
-    assert whole.record["versions"].keys() == {*GOLD, "gold.ads_daily", "gold.titles", "silver.sessions"}
+    assert whole.record["versions"].keys() == {*GOLD, *OTHERS, "silver.sessions", "gold.restatements"}
     written = msgspec.json.decode((whole.lake.warehouse / "publish.json").read_bytes())
     assert written["versions"] == whole.record["versions"]
+    assert whole.record["as_of"].keys() == {*GOLD, *OTHERS}
+    assert {whole.record["as_of"][name] for name in GOLD} == {now}
+    assert whole.record["restated"] == [], "nothing had been published before"
 
 
-@pytest.mark.parametrize("pieces", [2, pytest.param(4, marks=pytest.mark.long)])
-def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole, pieces: int) -> None:
-    rnd = random.Random(1)
+def test_plays_are_under_the_position_that_they_got_to_and_under_the_one_they_left_at(whole: Whole) -> None:
+    def percent(position_ms: int, row: dict[str, Any]) -> int:
+        return min(99, int(100 * position_ms // row["duration_ms"]))
+
+    expected: Counter[tuple[Any, ...]] = Counter()
+    for row in read(whole.lake, "silver.sessions"):
+        if row["is_started"] and row["duration_ms"] and row["max_position_ms"] is not None and not row["is_live"]:
+            title = (row["start_date"], row["content_id"])
+            expected[(*title, percent(row["max_position_ms"], row), "furthest_plays")] += 1
+            if row["end_reason"] != "open":
+                expected[(*title, percent(row["end_position_ms"], row), "left_plays")] += 1
+    found = {
+        (row["play_date"], row["content_id"], row["position_percent"], part): row[part]
+        for row in read(whole.lake, "gold.title_retention")
+        for part in ("furthest_plays", "left_plays")
+        if row[part]
+    }
+    assert found == expected
+    assert len({place for _, _, place, _ in found}) > 2
+
+
+ORDERS = [pytest.param(1, 2, id="1-in-2")] + [
+    pytest.param(seed, 2 + seed % 3, marks=pytest.mark.long, id=f"{seed}-in-{2 + seed % 3}") for seed in range(2, 12)
+]
+
+
+@pytest.mark.parametrize(("seed", "pieces"), ORDERS)
+def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole, seed: int, pieces: int) -> None:
+    """The long ones are ten orders, with every topic; gold is published in between, and restated."""
+    rnd = random.Random(seed)
     sent = list(whole.sent)
+    others = {topic: rnd.sample(every_kind(topic), len(every_kind(topic))) for topic in (CATALOG, ADS)}
+    is_long = seed > 1
     rnd.shuffle(sent)
     cuts = [0, *sorted(rnd.sample(range(1, len(sent)), pieces - 1)), len(sent)]
     reported = rnd.sample(REPORTED, len(REPORTED))
@@ -256,6 +309,8 @@ def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole, 
         write_bronze(lake, sent[begin:end])
         if n in (0, pieces - 1):
             write_bronze(lake, reported[half:] if n else reported[:half], CMCD)
+            for topic, events in others.items() if is_long else ():
+                write_bronze(lake, events[1:] if n else events[:1], topic)
         assert pass_through(lake, "silver")
         if n:
             assert pass_through(lake, "gold")
@@ -265,8 +320,10 @@ def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole, 
     assert early - {row["session_id"] for row in read(lake, "silver.sessions")}
     assert run.stage(lake, "silver") is None
     assert run.stage(lake, "gold") is None
-    for table in ("silver.playback_events", "silver.cmcd_reports", "silver.sessions", *GOLD):
+    made = ("silver.playback_events", "silver.cmcd_reports", "silver.sessions", *GOLD)
+    for table in (*made, *OTHERS) if is_long else made:
         assert read(lake, table) == read(whole.lake, table), table
+    assert_ledger_adds_up(lake)
 
 
 @pytest.mark.parametrize(("few", "is_known"), [(1000, True), (120, True), (20, False)])
@@ -314,7 +371,25 @@ def test_workers_load_the_machine_code_that_set_up_has_made(whole: Whole) -> Non
     assert [tuple(row) for row in found] == [(sessions, 1, 0)] * 3
 
 
-def test_two_runs_at_once_equal_one(lake: Settings) -> None:
+def assert_ledger_adds_up(lake: Settings) -> None:
+    """What a day's figures were at first, and every change since, is what they are."""
+    ledger.record(lake.lake_root, gold_tables().values())
+    path = f"{lake.lake_root}/gold/title_daily"
+    first: dict[date, int] = {}
+    for at in range(DeltaTable(path).version() + 1):
+        for day, rows in groupby(read(lake, "gold.title_daily", at), key=lambda row: row["play_date"]):
+            first.setdefault(day, sum(row["events"] for row in rows))
+    changed = Counter(first)
+    for row in read(lake, RESTATEMENTS.full_name):
+        if (row["table_name"], row["metric"]) == ("gold.title_daily", "events"):
+            changed[row["play_date"]] += row["change"]
+    now: Counter[date] = Counter()
+    for row in read(lake, "gold.title_daily"):
+        now[row["play_date"]] += row["events"]
+    assert changed == now
+
+
+def test_two_runs_at_once_equal_one_and_so_does_a_rebuild(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     sent = playback(seed=3, viewers=6)
     write_bronze(lake, sent)
 
@@ -333,6 +408,20 @@ def test_two_runs_at_once_equal_one(lake: Settings) -> None:
     assert "committed" in outcomes
     assert read(lake, "silver.sessions") == expected_sessions(lake, sent)
     assert len(read(lake, "silver.playback_events")) == len(expected_events(sent))
+
+    monkeypatch.setattr(run, "gold_tables", lambda: {"title_daily": gold_tables()["title_daily"]})
+    pass_through(lake, "gold")
+    tables = ("silver.sessions", "silver.playback_events", "gold.title_daily")
+    before = {table: read(lake, table) for table in tables}
+    for layer in LAYERS:
+        manifest = run.stage(lake, layer, is_whole=True)
+        assert manifest is not None
+        approve(lake, manifest)
+        run.commit(lake, layer)
+    assert {table: read(lake, table) for table in tables} == before
+    assert ledger.record(lake.lake_root, run.gold_tables().values()).rows == []
+    assert run.stage(lake, "silver") is None
+    assert run.stage(lake, "gold") is None
 
 
 @pytest.mark.long
@@ -371,7 +460,7 @@ def test_what_is_not_audited_or_overtaken_is_refused_and_the_old_version_stays(w
     again = run.stage(lake, "gold", days)
     assert again is not None
     approve(lake, again)
-    publish(lake)
+    assert publish(lake)["restated"] == []
     assert {table: read(lake, table) for table in GOLD} == before
     assert run.stage(lake, "gold") is None
 

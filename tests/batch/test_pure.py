@@ -226,10 +226,12 @@ def test_every_gold_table_is_checked_and_described() -> None:
         assert set(table.grain) <= {column.name for column in table.columns}, table.name
         source = {"titles": "silver.title_events", "ads_daily": "silver.ad_events"}.get(table.name, "silver.sessions")
         assert [one.full_name for one in sources_of(table)] == [source]
+        assert table.alternatives is None or table.alternatives in table.grain, table.name
         assert table.name == "titles" or table.partition_by in {column.name for column in table.columns}, table.name
     minute = [column.name for column in tables["quality_minute"].columns]
     assert minute == ["play_date", "minute", "rollup", *DIMENSIONS, *PARTS, "startup_histogram"]
     assert f"sequence(0, {STARTUP_BUCKETS - 1})" in tables["quality_minute"].sql
+    assert (tables["quality_minute"].alternatives, tables["views_daily"].alternatives) == ("rollup", "bucketed_by")
     assert set(re.findall(r"struct\('(\w+)' AS rollup", tables["quality_minute"].sql)) == set(ROLLUPS)
 
 

@@ -1,4 +1,4 @@
-"""Silver of a lake that grows: late events move sessions, bronze is merged and cleaned under it, days are restated.
+"""A lake that grows: late events move sessions, bronze is merged and cleaned under it, days are restated.
 
 All are long, so that `make test` starts one Spark server: its processes take whole files, each with servers of its own.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -16,14 +18,17 @@ import pytest
 from deltalake import DeltaTable
 
 from batch import run
+from batch.gold.stage import gold_tables, sources_of
 from batch.history import can_follow, progress
 from batch.stage import Days
 from infra.settings import Settings
 from schemas.fact import to_ms
 from schemas.tables import BRONZE, SILVER
+from schemas.tables.sessions import SESSIONS
 from streams.maintain import maintain_table
 from tests.batch.world import (
     START,
+    Sent,
     expected_events,
     expected_sessions,
     numbered,
@@ -33,6 +38,7 @@ from tests.batch.world import (
     wire,
     write_bronze,
 )
+from tests.conftest import isolated_settings
 
 pytestmark = [pytest.mark.spark, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -102,3 +108,51 @@ def test_restated_days_of_silver_come_out_the_same(lake: Settings) -> None:
     after = progress(SILVER["sessions"].path(lake.lake_root))
     assert after is not None
     assert (after.complete, after.now) == (done.complete, done.now)
+
+
+def test_gold_has_no_orphan_of_sessions_that_late_events_merge_split_and_reopen(
+    lake: Settings, tmp_path: Path, spark_server: Settings
+) -> None:
+    """Over a midnight, with gold made after each delivery: in the end it is that of a lake that got all at once."""
+    clock = to_ms(START + timedelta(hours=6))
+
+    def viewing(received_ms: int, minute: int, **fields: str) -> tuple[int, int, bytes]:
+        event = wire(START + timedelta(minutes=minute), "play", userId="u", contentId="t", durationMs=600_000, **fields)
+        return received_ms, 0, msgspec.json.encode(event)
+
+    def night(minute: int, kind: str) -> tuple[int, int, bytes]:
+        event = wire(START + timedelta(minutes=minute), kind, userId="v", contentId="t", sessionId="night")
+        return to_ms(START + timedelta(minutes=minute)), 1, msgspec.json.encode(event)
+
+    first = [night(110, "play"), night(111, "first_frame"), night(125, "heartbeat")]  # 23:50 to 00:05
+    first += [viewing(clock, minute) for minute in (100, 150, 400)]
+    # Joins two, and goes on with the night's session hours after its time-out.
+    second = [viewing(clock + 2000, 125, eventId="moved"), night(300, "heartbeat"), night(301, "stop")]
+    # Received before the copy that is known, so it counts, and happened at another time: the two come apart again.
+    third = [viewing(clock + 1000, 10, eventId="moved")]
+    sent: list[Sent] = []
+    counts = []
+    for arrivals in (first, second, third):
+        ends = Counter(one.place for one in sent)
+        new = [replace(one, at=one.at + ends[one.place]) for one in numbered(arrivals)]
+        sent += new
+        write_bronze(lake, new)
+        pass_through(lake, "silver")
+        pass_through(lake, "gold")
+        assert read(lake, "silver.sessions") == expected_sessions(lake, sent)
+        sessions = read(lake, "silver.sessions")
+        counts.append(len(sessions))
+        assert sum(row["sessions"] for row in read(lake, "gold.title_daily")) == len(sessions)
+        assert {row["end_reason"] for row in sessions if row["session_id"] == "night"} == {
+            "timeout" if len(counts) == 1 else "stop"
+        }
+    assert counts == [4, 3, 5]
+
+    whole = replace(isolated_settings(tmp_path / "whole"), spark_remote=spark_server.spark_url)
+    write_bronze(whole, sent)
+    pass_through(whole, "silver")
+    pass_through(whole, "gold")
+    for name, table in gold_tables().items():
+        if SESSIONS in sources_of(table):
+            assert read(lake, f"gold.{name}") == read(whole, f"gold.{name}"), name
+            assert name == "title_retention" or read(lake, f"gold.{name}")

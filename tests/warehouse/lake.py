@@ -71,7 +71,13 @@ class Lake:
         deltalake.write_deltalake(path, pa.Table.from_pylist(rows, schema=schema), mode="overwrite")
         return deltalake.DeltaTable(path).version()
 
-    def request(self, publish_id: str, versions: Mapping[str, int], cutover: datetime = NOON) -> None:
+    def request(
+        self,
+        publish_id: str,
+        versions: Mapping[str, int],
+        cutover: datetime = NOON,
+        as_of: Mapping[str, datetime] | None = None,
+    ) -> None:
         """What batch does at the end of a publish."""
         self.settings.warehouse.mkdir(parents=True, exist_ok=True)
         record = {
@@ -79,6 +85,7 @@ class Lake:
             "published_at": (cutover + timedelta(minutes=5)).isoformat(),
             "cutover_minute": cutover.isoformat(),
             "versions": dict(versions),
+            "as_of": {name: moment.isoformat() for name, moment in (as_of or {}).items()},
         }
         path = self.settings.warehouse / PUBLISHED
         publication.replace_file(path, lambda fresh: fresh.write_text(json.dumps(record)) and None)

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pytest
 
 from infra.errors import LakeDamaged, SetupError
+from schemas.derive import arrow_schema
+from schemas.tables.restatements import RESTATEMENTS
 from tests.warehouse.lake import NOON, QUALITY_SCHEMA, SESSIONS_SCHEMA, Lake, quality_row, session_row
 from warehouse import attach, build, publication
 
@@ -52,6 +54,45 @@ def test_silver_keeps_recent_days_and_no_nested_parts(published: Lake) -> None:
 def test_columns_carry_their_definition(published: Lake) -> None:
     sql = "SELECT comment FROM duckdb_columns() WHERE table_name = 'sessions' AND column_name = 'startup_ms'"
     assert "first frame" in str(rows(current_file(published), sql))
+
+
+def test_each_row_of_gold_says_as_of_when_it_is_and_how_complete(published: Lake) -> None:
+    before = publication.requested(published.settings.warehouse)
+    assert before is not None
+    as_of = NOON - timedelta(minutes=1, seconds=15)
+    published.request("p2", before.versions, as_of={"gold.quality_minute": as_of})
+    build.build(published.settings)
+    told = "SELECT DISTINCT minute, as_of, completeness, is_final FROM gold.quality_minute ORDER BY minute DESC LIMIT 3"
+    path = current_file(published)
+    assert rows(path, told) == [
+        (NOON - timedelta(minutes=1), as_of, 0.0, False),
+        (NOON - timedelta(minutes=2), as_of, 0.75, False),
+        (NOON - timedelta(minutes=3), as_of, 1.0, False),
+    ]
+    comments = "SELECT comment FROM duckdb_columns() WHERE column_name = 'is_final' AND table_name = 'quality_minute'"
+    assert "no event of the row's time" in str(rows(path, comments))
+    # From a publish that did not say: not known.
+    published.request("p3", before.versions)
+    build.build(published.settings)
+    assert rows(current_file(published), "SELECT DISTINCT as_of, completeness, is_final FROM gold.quality_minute") == [
+        (None, None, None)
+    ]
+
+
+def test_the_ledger_of_restatements_can_be_asked(published: Lake) -> None:
+    before = publication.requested(published.settings.warehouse)
+    assert before is not None
+    row = dict.fromkeys(column.name for column in RESTATEMENTS.columns) | {
+        "table_name": "gold.title_daily", "play_date": NOON.date(), "metric": "plays", "old_value": 1, "new_value": 3,
+        "version": 4, "restated_at": NOON,
+    }  # fmt: skip
+    version = published.write(RESTATEMENTS.full_name, [row], arrow_schema(RESTATEMENTS.columns))
+    published.request("p2", before.versions | {RESTATEMENTS.full_name: version})
+    build.build(published.settings)
+    path = current_file(published)
+    assert rows(path, "SELECT table_name, new_value - old_value FROM gold.restatements") == [("gold.title_daily", 2)]
+    comments = "SELECT comment FROM duckdb_columns() WHERE table_name = 'restatements' AND column_name = 'records'"
+    assert "bronze gained" in str(rows(path, comments))
 
 
 def test_titles_have_names_beside_their_numbers(published: Lake) -> None:

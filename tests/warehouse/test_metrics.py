@@ -55,6 +55,11 @@ def value(con: duckdb.DuckDBPyConnection, expression: str, rows: str, columns: s
         ("playback_failure_rate(failures, plays)", "failures, plays", "(3, 4), (0, 6)", 0.3),
         # two startups in all, 300 ms and 500 ms
         ("startup_average_ms(ms, h)", "ms, h", "(300, [0, 1]), (500, [1, 0])", 400),
+        # of 10 plays 7 got to the half or beyond it, in two titles
+        ("title_retention_at(p, n, 50)", "p, n", "(0, 2), (49, 1), (50, 3), (99, 4)", 0.7),
+        ("title_retention_at(p, n, 0)", "p, n", "(0, 2), (50, 3)", 1),
+        ("title_retention_at(p, n, 100)", "p, n", "(0, 2), (99, 3)", 0),
+        ("title_retention_at(p, n, 50)", "p, n", "(0, 0)", None),
         ("startups(h)", "h", "([0, 1]), ([2, 0]), (NULL)", 3),
     ],
 )
