@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 import tempfile
+import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SHIPPED = ("infra", "schemas", "batch")
 """Folders that a function needs when it runs in a Python worker, maybe on another machine."""
-CONFLICTS = ("DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED", "io.delta.exceptions.Concurrent")
+CONFLICTS = (
+    "DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED", "io.delta.exceptions.Concurrent",
+    "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION",  # somebody else is creating it: the folder of its log comes first
+)  # fmt: skip
 CONFLICT_RETRIES = 5
+CONFLICT_PAUSE_S = 0.2
 SESSION_CONFIG = {
     "spark.sql.session.timeZone": "UTC",
     # A stage that has no rows, again, is a stage all the same: its commit says so.
@@ -151,6 +156,7 @@ def retry_conflicts(action: Callable[[], T]) -> T:
         except PySparkException as error:
             if attempt == CONFLICT_RETRIES or not is_conflict(error):
                 raise
+            time.sleep(attempt * CONFLICT_PAUSE_S)
     raise AssertionError
 
 
