@@ -10,13 +10,12 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from schemas.parity import CAUSES, Comparison, MetricParity, PartParity, RowParity, history_path, recent
+from schemas.parity import CAUSES, Comparison, PartParity, RowParity, history_path, recent
 from warehouse.dashboard.payload import (
     Amount,
     Cause,
     Dimension,
     Parity,
-    ParityMetric,
     ParityPart,
     ParityPoint,
     ParityRow,
@@ -69,7 +68,7 @@ def shown(past: Sequence[Comparison], newest: Comparison | None) -> Parity:
         dead_letters=sum(newest.dead_letters.values()),
         causes=causes,
         parts=[_part(part) for part in newest.parts],
-        metrics=[_metric(metric) for metric in newest.metrics],
+        metrics=newest.metrics,
         rows=[_row(row) for row in newest.differing],
         trend=[_point(one, newest) for one in past],
     )
@@ -115,17 +114,13 @@ def _amounts(causes: dict[str, int]) -> list[Amount]:
     return [Amount(cause=cause, amount=causes[cause]) for cause in CAUSES if cause in causes]
 
 
-def _metric(metric: MetricParity) -> ParityMetric:
-    return ParityMetric(**{name: getattr(metric, name) for name in ParityMetric.__struct_fields__})
-
-
 def _row(row: RowParity) -> ParityRow:
     return ParityRow(
         minute=_minute(row.minute),
         rollup=row.rollup,
         dimensions=[Dimension(name=name, value=value) for name, value in row.dimensions.items()],
         parts=[_part(part) for part in row.parts],
-        metrics=[_metric(metric) for metric in row.metrics],
+        metrics=row.metrics,
     )
 
 

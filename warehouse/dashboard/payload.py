@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from schemas.parity import MetricParity
+
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
     """One row a minute over everything that is watched, as columns of equal length, oldest first."""
@@ -173,18 +175,6 @@ class ParityPart(msgspec.Struct, frozen=True, kw_only=True):
     batch_unexplained: int
 
 
-class ParityMetric(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric on both sides; null where nothing is divided."""
-
-    metric: str
-    """As it is called in SQL."""
-    title: str
-    unit: str
-    live: float | None
-    batch: float | None
-    causes: list[str]
-
-
 class Dimension(msgspec.Struct, frozen=True, kw_only=True):
     """What a row is about."""
 
@@ -199,7 +189,7 @@ class ParityRow(msgspec.Struct, frozen=True, kw_only=True):
     rollup: str
     dimensions: list[Dimension]
     parts: list[ParityPart]
-    metrics: list[ParityMetric]
+    metrics: list[MetricParity]
 
 
 class ParityPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,7 +221,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     causes: list[Cause]
     parts: list[ParityPart] = []
     """Over everything that is watched."""
-    metrics: list[ParityMetric] = []
+    metrics: list[MetricParity] = []
     """Over everything that is watched."""
     rows: list[ParityRow] = []
     """What is unexplained first, then what is over everything, then by dimensions; of each the newest minutes first."""

@@ -4,8 +4,8 @@ import type { EChartsCoreOption } from "echarts/core";
 import { type Figure, NOTHING, together } from "../format";
 import type { Row } from "../data/series";
 import { DAY } from "../data/store";
+import { type Colour, look } from "./look";
 
-export type Colour = (name: string) => string;
 export type Point = readonly [ms: number, value: number | null];
 
 export interface Frame {
@@ -43,51 +43,40 @@ export const shifted = (rows: readonly Row[], pick: (row: Row) => number | null)
 
 export function option(frame: Frame, grids: readonly [Grid, Grid], lines: readonly Line[]): EChartsCoreOption {
   const { colour, rem } = frame;
-  const text = { color: colour("muted"), fontFamily: "Inter Variable, sans-serif", fontSize: 0.72 * rem };
-  const axis = (index: 0 | 1) => ({
-    gridIndex: index,
-    type: "value" as const,
-    name: grids[index].name,
-    nameLocation: "end" as const,
-    nameGap: 0.35 * rem,
-    nameTextStyle: { ...text, align: "left" as const },
-    splitNumber: index === 0 ? 4 : 2,
-    min: 0,
-    minInterval: grids[index].minInterval ?? 0,
-    max: (range: { max: number }) => Math.max(range.max * 1.08, grids[index].max ?? 0) || null,
-    axisLabel: { ...text, showMaxLabel: false, formatter: (value: number) => together(grids[index].format(value)) },
-    splitLine: { lineStyle: { color: colour("line") } },
-  });
-  const time = (index: 0 | 1) => ({
-    gridIndex: index,
-    type: "time" as const,
-    containShape: false, // bars may not widen one axis: both grids show the same minutes one above the other
-    min: frame.from,
-    max: frame.to,
-    splitNumber: 6,
-    axisLine: { lineStyle: { color: colour("line-strong") } },
-    axisTick: { show: false },
-    axisLabel: { ...text, show: index === 1, hideOverlap: true, formatter: "{HH}:{mm}" },
-    splitLine: { show: false },
-    axisPointer: { show: true, label: { show: false }, lineStyle: { color: colour("muted"), type: "solid" as const } },
-  });
+  const style = look(colour, rem);
+  const up = (index: 0 | 1) => {
+    const { name, format, minInterval = 0, max = 0 } = grids[index];
+    const axis = style.up(index, name);
+    return {
+      ...axis,
+      splitNumber: index === 0 ? 4 : 2,
+      min: 0,
+      minInterval,
+      max: (range: { max: number }) => Math.max(range.max * 1.08, max) || null,
+      axisLabel: { ...axis.axisLabel, showMaxLabel: false, formatter: (value: number) => together(format(value)) },
+    };
+  };
+  const time = (index: 0 | 1) => {
+    const axis = style.across(index);
+    return {
+      ...axis,
+      type: "time" as const,
+      containShape: false, // bars may not widen one axis: both grids show the same minutes one above the other
+      min: frame.from,
+      max: frame.to,
+      splitNumber: 6,
+      axisLabel: { ...axis.axisLabel, formatter: "{HH}:{mm}" },
+    };
+  };
   return {
-    textStyle: text,
-    axisPointer: { link: [{ xAxisIndex: "all" }] },
+    ...style.option,
     grid: [
       { left: 3.4 * rem, right: 1.2 * rem, top: 1.5 * rem, bottom: "37%" },
       { left: 3.4 * rem, right: 1.2 * rem, top: "73%", bottom: 1.5 * rem },
     ],
     xAxis: [time(0), time(1)],
-    yAxis: [axis(0), axis(1)],
-    tooltip: {
-      trigger: "axis",
-      confine: true,
-      backgroundColor: colour("raised"),
-      borderColor: colour("line-strong"),
-      textStyle: { ...text, color: colour("text") },
-      formatter: (params: unknown) => tooltip(frame, lines, params),
-    },
+    yAxis: [up(0), up(1)],
+    tooltip: { ...style.tooltip, formatter: (params: unknown) => tooltip(frame, lines, params) },
     series: [...background(frame), ...lines.map(({ grid, name, series }) => place(grid, { id: name, name, ...series }))],
   };
 }

@@ -3,7 +3,7 @@
 import type { EChartsCoreOption } from "echarts/core";
 import type { ParityPoint } from "../data/protocol";
 import { count, share, time, together } from "../format";
-import type { Colour } from "./frame";
+import { type Colour, look } from "./look";
 
 /** Colours of the palette, by the causes of schemas/parity.py. */
 export const CAUSE_COLOURS: Readonly<Record<string, string>> = {
@@ -17,30 +17,23 @@ export const CAUSE_COLOURS: Readonly<Record<string, string>> = {
 };
 
 export function trendChart(points: readonly ParityPoint[], colour: Colour, rem: number): EChartsCoreOption {
-  const text = { color: colour("muted"), fontFamily: "Inter Variable, sans-serif", fontSize: 0.72 * rem };
+  const style = look(colour, rem);
   const causes = Object.keys(CAUSE_COLOURS).filter((cause) => points.some((point) => amount(point, cause) !== 0));
-  const category = (index: 0 | 1) => ({
-    gridIndex: index,
-    type: "category" as const,
-    data: points.map((point) => time(point.compared_at)),
-    axisLine: { lineStyle: { color: colour("line-strong") }, onZero: false },
-    axisTick: { show: false },
-    axisLabel: { ...text, show: index === 1, hideOverlap: true },
-    axisPointer: { show: true, label: { show: false }, lineStyle: { color: colour("muted"), type: "solid" as const } },
-  });
-  const value = (index: 0 | 1, name: string, format: (value: number) => string) => ({
-    gridIndex: index,
-    type: "value" as const,
-    name,
-    nameGap: 0.35 * rem,
-    nameTextStyle: { ...text, align: "left" as const },
-    splitNumber: 3,
-    axisLabel: { ...text, formatter: format },
-    splitLine: { lineStyle: { color: colour("line") } },
-  });
+  const category = (grid: 0 | 1) => {
+    const axis = style.across(grid);
+    return {
+      ...axis,
+      type: "category" as const,
+      data: points.map((point) => time(point.compared_at)),
+      axisLine: { ...axis.axisLine, onZero: false },
+    };
+  };
+  const value = (grid: 0 | 1, name: string, formatter: (value: number) => string) => {
+    const axis = style.up(grid, name);
+    return { ...axis, splitNumber: 3, axisLabel: { ...axis.axisLabel, formatter } };
+  };
   return {
-    textStyle: text,
-    axisPointer: { link: [{ xAxisIndex: "all" }] },
+    ...style.option,
     grid: [
       { left: 4 * rem, right: 1.2 * rem, top: 1.5 * rem, height: "30%" },
       { left: 4 * rem, right: 1.2 * rem, top: "58%", bottom: 1.5 * rem },
@@ -50,14 +43,7 @@ export function trendChart(points: readonly ParityPoint[], colour: Colour, rem: 
       { ...value(0, "rows equal", (v) => together(share(v))), min: 0, max: 1 },
       value(1, "events", (v) => together(count(v))),
     ],
-    tooltip: {
-      trigger: "axis",
-      confine: true,
-      backgroundColor: colour("raised"),
-      borderColor: colour("line-strong"),
-      textStyle: { ...text, color: colour("text") },
-      formatter: (params: unknown) => tooltip(points, causes, params),
-    },
+    tooltip: { ...style.tooltip, formatter: (params: unknown) => tooltip(points, causes, params) },
     series: [
       {
         id: "equal",

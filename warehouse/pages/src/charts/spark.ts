@@ -3,7 +3,7 @@
 import type { EChartsCoreOption } from "echarts/core";
 import type { Measure, Row } from "../data/series";
 import { rem } from "../theme";
-import type { Colour } from "./frame";
+import type { Colour } from "./look";
 
 export function spark(rows: readonly Row[], measure: Measure, name: string, colour: Colour, now: number): EChartsCoreOption {
   const done = rows.filter((row) => (row.minute + 90) * 1_000 <= now);

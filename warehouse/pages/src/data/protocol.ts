@@ -1,6 +1,20 @@
 // Derived by `python -m warehouse.dashboard.protocol` from payload.py; not edited by hand.
 // Stamps (`*_at`) are ms of epoch, minutes are seconds of epoch, shares lie in 0..1, null means "not known".
 
+/** A metric on both sides. None: its denominator is 0, or that side holds nothing.
+
+metric   as it is called: the macro, its parts, its arguments
+title    for people
+causes   those that change any of the parts that it is made of, and UNEXPLAINED; none where the sides are equal */
+export interface MetricParity {
+  readonly metric: string;
+  readonly title: string;
+  readonly unit: string;
+  readonly live: number | null;
+  readonly batch: number | null;
+  readonly causes: readonly string[];
+}
+
 /** One row a minute over everything that is watched, as columns of equal length, oldest first. */
 export interface Series {
   readonly minute: readonly number[];
@@ -141,17 +155,6 @@ export interface ParityPart {
   readonly batch_unexplained: number;
 }
 
-/** A metric on both sides; null where nothing is divided. */
-export interface ParityMetric {
-  /** As it is called in SQL. */
-  readonly metric: string;
-  readonly title: string;
-  readonly unit: string;
-  readonly live: number | null;
-  readonly batch: number | null;
-  readonly causes: readonly string[];
-}
-
 /** What a row is about. */
 export interface Dimension {
   readonly name: string;
@@ -164,7 +167,7 @@ export interface ParityRow {
   readonly rollup: string;
   readonly dimensions: readonly Dimension[];
   readonly parts: readonly ParityPart[];
-  readonly metrics: readonly ParityMetric[];
+  readonly metrics: readonly MetricParity[];
 }
 
 /** One comparison of the past. */
@@ -195,7 +198,7 @@ export interface Parity {
   /** Over everything that is watched. */
   readonly parts: readonly ParityPart[];
   /** Over everything that is watched. */
-  readonly metrics: readonly ParityMetric[];
+  readonly metrics: readonly MetricParity[];
   /** What is unexplained first, then what is over everything, then by dimensions; of each the newest minutes first. */
   readonly rows: readonly ParityRow[];
   /** The last comparisons, oldest first. */

@@ -1,6 +1,6 @@
 /** Every metric that minutes give, live against batch, with its last differences. */
 
-import type { Parity, ParityMetric } from "../data/protocol";
+import type { MetricParity, Parity } from "../data/protocol";
 import { exact, signed } from "../format";
 import { Number } from "./figure";
 
@@ -33,7 +33,7 @@ export function ParityMetrics({ found }: { readonly found: Parity }) {
 }
 
 interface Props {
-  readonly metric: ParityMetric;
+  readonly metric: MetricParity;
   readonly id: string;
   readonly trend?: readonly (number | null)[];
 }
