@@ -70,9 +70,9 @@ def publish() -> None:
     from batch import publish
     from infra.settings import Settings
 
-    record = publish.publish(Settings.from_env())
-    typer.echo(f"published {record['publish_id']}: gold answers up to {record['cutover_minute']:%Y-%m-%d %H:%M}Z")
-    figures = Counter(row["table_name"] for row in record["restated"])
-    days = {name: {row["play_date"] for row in record["restated"] if row["table_name"] == name} for name in figures}
+    record, restated = publish.publish(Settings.from_env())
+    typer.echo(f"published {record.publish_id}: gold answers up to {record.cutover_minute:%Y-%m-%d %H:%M}Z")
+    figures = Counter(row["table_name"] for row in restated)
+    days = {name: {row["play_date"] for row in restated if row["table_name"] == name} for name in figures}
     for name, count in sorted(figures.items()):
         typer.echo(f"restated {name}: {count} figures of {len(days[name])} partitions; see gold.restatements")

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch.history import Progress, commit_of, version
+from batch.history import version
 from batch.spark import retry_conflicts
 from batch.stage import REMOVED, in_dates, read_version
 from infra.errors import StageRefused
 from infra.settings import Settings
+from schemas.progress import Progress, commit_of
 from schemas.stage import Manifest, StagedTable
 from schemas.table import Table
 

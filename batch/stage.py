@@ -28,7 +28,7 @@ A table that is not in the manifest has nothing staged. `commit` goes on only if
 transaction identifier makes that a compare-and-set, so of two commits at once one wins, and the other finds its work
 done (same stage) or is refused (another stage; stage again). Committing twice changes nothing.
 
-Progress is nowhere but in the targets' Delta logs: each commit carries a `batch.history.Progress` in its userMetadata,
+Progress is nowhere but in the targets' Delta logs: each commit carries a `Progress` (schemas) in its userMetadata,
 and the newest one that has it is the table's watermark.
 """
 
@@ -41,10 +41,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict
 
-from batch.history import Progress, can_follow, commit_of, progress
+from batch.history import can_follow
 from batch.spark import retry_conflicts
 from infra.errors import LakeDamaged, SettingsError
 from infra.settings import Settings
+from schemas.progress import Progress, commit_of, progress
 from schemas.table import Table
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from infra.settings import Settings
 from schemas.registry import PLAYBACK
 from schemas.tables import BRONZE
 from streams.bronze_rows import Decoder
+from streams.message import Message
 
 ROWS_OF_A_FILE = 500_000
 PARTITIONS = 8
@@ -28,34 +28,6 @@ SCATTERED = -1
 NOT_LATE = -2
 
 
-@dataclass(slots=True)
-class Received:
-    """A record as the broker holds it; the methods are those of `confluent_kafka.Message`."""
-
-    place: int
-    at: int
-    received_ms: int
-    raw: bytes
-
-    def topic(self) -> str:
-        return PLAYBACK.name
-
-    def partition(self) -> int:
-        return self.place
-
-    def offset(self) -> int:
-        return self.at
-
-    def timestamp(self) -> tuple[int, int]:
-        return 2, self.received_ms
-
-    def key(self) -> bytes | None:
-        return None
-
-    def value(self) -> bytes:
-        return self.raw
-
-
 class Bronze:
     """The table with all that came in time, and what has not come yet."""
 
@@ -68,7 +40,7 @@ class Bronze:
         late = late_part(recording, lates)
         self.late: dict[int, list[tuple[int, bytes]]] = {part: [] for part in (*range(lates), SCATTERED)}
         self.events = self.records = 0
-        rows: list[Received] = []
+        rows: list[Message] = []
         every = zip(recording.at_ms.tolist(), recording.session.tolist(), late.tolist(), strict=True)
         values = (value for _, value in recording.records(len(recording.at_ms)))
         for (at_ms, session, part), value in zip(every, values, strict=True):
@@ -91,11 +63,11 @@ class Bronze:
         self._write([self._receive(session, self._end_ms, value) for session, value in self.late[part]])
         return len(self.late[part])
 
-    def _receive(self, session: int, received_ms: int, raw: bytes) -> Received:
+    def _receive(self, session: int, received_ms: int, raw: bytes) -> Message:
         place = session % PARTITIONS
-        return Received(place, next(self._offsets[place]), received_ms, raw)
+        return Message(place, next(self._offsets[place]), received_ms, raw)
 
-    def _write(self, records: list[Received]) -> None:
+    def _write(self, records: list[Message]) -> None:
         write_deltalake(
             self.path,
             self._decoder.decode(records).rows,

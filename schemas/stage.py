@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 StagedLayer = Literal["silver", "gold"]
 MANIFEST = "manifest.json"
 AUDIT = "audit.json"
-PUBLISHED = "publish.json"
-"""In the warehouse's folder: what batch has published last (`warehouse/publication.py` says what is in it)."""
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 

@@ -23,6 +23,7 @@ from dataclasses import replace
 import msgspec
 
 from infra.settings import Settings
+from infra.text_columns import aligned
 from schemas.registry import EVENT_TOPICS, SESSION_TOPICS
 from streams.reconcile_lake import Lake, LakeCounts
 from streams.reconcile_topics import Cut, cuts, find_records, live_counts
@@ -190,9 +191,7 @@ def as_text(report: Report) -> str:
         (line.equation, f"{line.topic}/{line.partition}", line.terms, "ok" if line.holds else f"FAILS: {_reason(line)}")
         for line in report.lines
     ]
-    rows.insert(0, ("equation", "partition", "count", "verdict"))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    text = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
+    text = aligned([("equation", "partition", "count", "verdict"), *rows])
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(report.dead_letters.items())) or "none"
     failed = sum(not line.holds for line in report.lines)
     text += [

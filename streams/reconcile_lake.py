@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.delta_scan import query, scan
+from infra.delta_scan import open_table, query, scan_at
 from infra.settings import Settings
 from infra.topics import topic_id
+from schemas.progress import progress
 from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
 from schemas.tables import BRONZE, DEAD_LETTERS, SILVER_EVENTS
 from schemas.topic import EventTopic
@@ -50,9 +50,9 @@ class Lake:
     def __init__(self, settings: Settings) -> None:
         self._root = settings.lake_root
         self._ids = {name: topic_id(settings, name) for name in EVENT_TOPICS}
-        self._silver = {name: _open(table.path(self._root)) for name, table in SILVER_EVENTS.items()}
-        self._bronze = {name: _open(table.path(self._root)) for name, table in BRONZE.items()}
-        self._letters = _open(DEAD_LETTERS.path(self._root))
+        self._silver = {name: open_table(table.path(self._root)) for name, table in SILVER_EVENTS.items()}
+        self._bronze = {name: open_table(table.path(self._root)) for name, table in BRONZE.items()}
+        self._letters = open_table(DEAD_LETTERS.path(self._root))
 
     def has_passed(self, places: Iterable[Cut]) -> bool:
         """Whether the sink has kept everything before the cuts."""
@@ -156,28 +156,18 @@ class Lake:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
-        silver = self._silver[topic.name]
-        if silver is None or bronze is None:
+        done = progress(SILVER_EVENTS[topic.name].path(self._root))
+        version = done.complete.get(BRONZE[topic.name].full_name) if done else None
+        if bronze is None or version is None:
             return None, 0
-        for commit in silver.history():
-            note = json.loads(commit.get("userMetadata") or "{}")
-            version = note.get("complete", {}).get(BRONZE[topic.name].full_name)
-            if version == bronze.version():
-                return version, 0
-            if version is not None:
-                try:
-                    then = DeltaTable(bronze.table_uri, version=version)
-                except DeltaError:  # a version whose log is gone: silver will look at all rows
-                    then = None
-                count = [query(f"SELECT count(*) AS n FROM {_scan(at)}")[0]["n"] for at in (bronze, then)]
-                return version, count[0] - count[1]
-        return None, 0
-
-
-def _open(path: str) -> DeltaTable | None:
-    from deltalake import DeltaTable
-
-    return DeltaTable(path) if DeltaTable.is_deltatable(path) else None
+        if version == bronze.version():
+            return version, 0
+        try:
+            then = DeltaTable(bronze.table_uri, version=version)
+        except DeltaError:  # a version whose log is gone: silver will look at all rows
+            then = None
+        now_has, then_had = (query(f"SELECT count(*) AS n FROM {_scan(at)}")[0]["n"] for at in (bronze, then))
+        return version, now_has - then_had
 
 
 def _scan(handle: DeltaTable | None) -> str:
@@ -187,7 +177,7 @@ def _scan(handle: DeltaTable | None) -> str:
             '(SELECT NULL::VARCHAR AS topic, NULL::INTEGER AS partition, NULL::BIGINT AS "offset", '
             "NULL::VARCHAR AS event_id, NULL::TIMESTAMPTZ AS received_at, NULL::VARCHAR AS reason WHERE false)"
         )
-    return scan(handle.table_uri.removeprefix("file://"), handle.version())
+    return scan_at(handle)
 
 
 def _stored(handle: DeltaTable | None, transaction: str) -> int:

@@ -7,7 +7,6 @@ takes half a minute. A worker loads them before it says that it is well, so that
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 import msgspec
 
@@ -15,27 +14,10 @@ from schemas.examples import typical
 from schemas.registry import EVENT_TOPICS, PLAYBACK
 from streams.bronze_rows import Decoder
 from streams.live.partition import LivePartition, Rules
+from streams.message import Message
 from streams.sources import PLAYBACK_SOURCE
 
 RULES = Rules(timeout_ms=1_800_000, freeze_after_ms=300_000)
-
-
-@dataclass
-class Message:
-    """As much of a `confluent_kafka.Message` as is looked at."""
-
-    place: int
-    received_ms: int
-    raw: bytes
-
-    def offset(self) -> int:
-        return self.place
-
-    def timestamp(self) -> tuple[int, int]:
-        return 2, self.received_ms
-
-    def value(self) -> bytes:
-        return self.raw
 
 
 def warm() -> None:
@@ -50,7 +32,7 @@ def warm_fold() -> None:
     now_ms = time.time_ns() // 1_000_000
     raws = [msgspec.json.encode(typical(PLAYBACK, kind)) for kind in PLAYBACK.rank]
     # The second message comes when the minute of the first one is frozen.
-    messages = [Message(n, now_ms + n * RULES.freeze_after_ms, raw) for n, raw in enumerate(raws)]
+    messages = [Message(0, n, now_ms + n * RULES.freeze_after_ms, raw) for n, raw in enumerate(raws)]
     stored: dict[bytes, bytes] = {}
     live = LivePartition(0, stored, "warm", 1, RULES)
     live.apply(None, len(messages), PLAYBACK_SOURCE.prepare(messages))

@@ -18,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from infra.text_columns import aligned, cut
 from warehouse.sandbox.pool import Answer
 
 SAFE_INTEGER = 2**53 - 1
@@ -57,16 +58,10 @@ def to_arrow(answer: Answer) -> bytes:
 
 def to_text(answer: Answer, max_width: int = 60) -> str:
     """Columns that line up: numbers to the right, long values cut with …"""
-    names = answer.table.schema.names
-    cells = [[_cut(_text(value, null="NULL"), max_width) for value in row] for row in rows(answer.table)]
-    right = [_is_number(field.type) for field in answer.table.schema]
-    widths = [max([len(name), *(len(row[place]) for row in cells)]) for place, name in enumerate(names)]
-
-    def line(values: list[str]) -> str:
-        parts = zip(values, widths, right, strict=True)
-        return "  ".join(v.rjust(width) if is_right else v.ljust(width) for v, width, is_right in parts).rstrip()
-
-    body = [line(names), "  ".join("-" * width for width in widths), *(line(row) for row in cells)]
+    schema = answer.table.schema
+    cells = [[cut(_line(value), max_width) for value in row] for row in rows(answer.table)]
+    right = {place for place, field in enumerate(schema) if _is_number(field.type)}
+    body = aligned([schema.names, *cells], right, rule=True)
     note = f"({answer.table.num_rows} row{'' if answer.table.num_rows == 1 else 's'}"
     note += ", more were cut off)" if answer.truncated else ")"
     return "\n".join([*body, note])
@@ -132,10 +127,9 @@ def _text(value: Any, null: str) -> str:
     return json.dumps(simple, ensure_ascii=False) if isinstance(simple, dict | list) else str(simple)
 
 
+def _line(value: Any) -> str:
+    return _text(value, null="NULL").replace("\n", "⏎")
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
-
-
-def _cut(text: str, width: int) -> str:
-    line = text.replace("\n", "⏎")
-    return line if len(line) <= width else line[: width - 1] + "…"

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from infra.delta_scan import load_delta, quoted, scan
+from infra.disk import replace_file
 from infra.errors import LakeDamaged, SettingsError, SetupError
 from infra.settings import ROOT, Settings
 from schemas import completeness
-from schemas.stage import PUBLISHED
+from schemas.publication import PUBLISHED, Publish, read_published, write_record
 from schemas.table import Table, read_sql_table
 from schemas.tables import SILVER
 from schemas.tables.restatements import RESTATEMENTS
@@ -53,7 +54,7 @@ def build(settings: Settings) -> Publication:
     folder = settings.warehouse
     folder.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(folder):
-        request = publication.requested(folder)
+        request = read_published(folder)
         if request is None:
             msg = f"expected {folder / PUBLISHED}, which `playlake publish` writes; nothing has been published"
             raise SetupError(msg)
@@ -61,9 +62,9 @@ def build(settings: Settings) -> Publication:
         if current is not None and current.is_same(request) and current.file(folder).exists():
             return current
         name = _free_name(folder, request.publish_id)
-        publication.replace_file(folder / name, lambda path: _write(settings, request, path))
-        built = msgspec.structs.replace(request, files=[name])
-        publication.replace_file(folder / publication.CURRENT, lambda path: _write_json(path, built))
+        replace_file(folder / name, lambda path: _write(settings, request, path))
+        built = Publication(**msgspec.structs.asdict(request), files=[name])
+        write_record(folder / publication.CURRENT, built)
         _link(folder, name)
         remove_unused(folder)
         return built
@@ -93,7 +94,7 @@ def _free_name(folder: Path, publish_id: str) -> str:
     return name
 
 
-def _write(settings: Settings, request: Publication, path: Path) -> None:
+def _write(settings: Settings, request: Publish, path: Path) -> None:
     import duckdb
 
     spill = path.with_name(f"{path.name}.spill")
@@ -188,10 +189,6 @@ def _comment(
     for column in (*contract.columns, *completeness.COLUMNS):
         if column.name in shown:
             connection.execute(f"COMMENT ON COLUMN {name}.{column.name} IS {quoted(column.doc)}")
-
-
-def _write_json(path: Path, record: Publication) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
 
 
 def _link(folder: Path, name: str) -> None:

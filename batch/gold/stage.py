@@ -12,11 +12,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from batch.history import progress, version
+from batch.history import version
 from batch.spark import retry_conflicts
 from batch.stage import FEED_COLUMNS, Days, Job, in_dates
 from infra.errors import SettingsError
 from infra.settings import ROOT
+from schemas.progress import progress
 from schemas.stage import StagedTable
 from schemas.table import Table, read_sql_table
 from schemas.tables import SILVER

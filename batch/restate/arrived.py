@@ -9,8 +9,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from batch.gold.stage import sources_of
-from batch.history import Progress, commits, files_brought, progress
+from batch.history import files_brought
 from infra.delta_scan import query, quoted
+from schemas.progress import Progress, commits, progress
 from schemas.table import Table
 from schemas.tables import BRONZE, SILVER_EVENTS
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
-from tempfile import gettempdir
+from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from batch.stage import in_dates
-from infra.delta_scan import load_delta, scan
+from infra.delta_scan import cursor, scan
 from schemas.metrics.macros import metrics_sql
 from schemas.table import Table
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
-MEMORY = "1GB"
 CHANGED_ROWS = "changed_rows"
 NOT_ADDITIVE: dict[str, dict[str, str]] = {
     "startup_histogram": {
@@ -31,6 +28,7 @@ NOT_ADDITIVE: dict[str, dict[str, str]] = {
     "viewer_registers": {"unique_viewers": "unique_viewers(viewer_registers)"},
 }
 """Column → figures that stand for it: two histograms of one sum may still be different."""
+_DEFINING = Lock()
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
 Day = date | None
@@ -108,21 +106,10 @@ def compare(connection: DuckDBPyConnection, table: Table, path: str, found: Step
 
 
 def database() -> DuckDBPyConnection:
-    """A connection that reads Delta and knows the macros of the metrics. To be closed; what it defines goes with it."""
-    connection = _shared().cursor()
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
-
-
-@cache
-def _shared() -> DuckDBPyConnection:
-    """One a process: to load the extension takes longer than to compare two small versions."""
-    import duckdb
-
-    spill = Path(gettempdir()) / f"playlake-compare-{os.getpid()}"
-    connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": str(spill), "threads": 2})
-    load_delta(connection)
-    connection.execute(metrics_sql())
+    """A connection that reads Delta and knows the macros of the metrics. To be closed."""
+    connection = cursor()
+    with _DEFINING:  # all connections share the macros, and two that define one at once are refused
+        connection.execute(metrics_sql())
     return connection
 
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from batch.history import Progress, commits
 from batch.history import version as latest
 from batch.restate.arrived import arrived
 from batch.restate.compare import Change, compare, database, step
 from infra.errors import ProcessError, SettingsError
 from schemas.derive import arrow_schema
+from schemas.progress import Progress, commits
 from schemas.table import Table
 from schemas.tables.restatements import RESTATEMENTS
 

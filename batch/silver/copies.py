@@ -8,7 +8,7 @@ closer look tells them apart.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ def first_copies(rows: DataFrame, count: int) -> Iterator[DataFrame]:
     """
     from pyspark.sql import functions as F
 
-    if count <= FEW:
-        yield _placed(rows).where("_place = 1").drop("_place")
-        return
-    with repeated_ids(rows) as hashes:
+    with repeated_ids(rows) if count > FEW else nullcontext() as hashes:
         if hashes is None:
             yield _placed(rows).where("_place = 1").drop("_place")
             return

@@ -20,7 +20,7 @@ from datetime import date, datetime, timedelta
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from batch.history import Progress, has_new_files, progress, version
+from batch.history import has_new_files, version
 from batch.silver.copies import bearing, repeated_ids
 from batch.silver.events import arrivals, later, look
 from batch.silver.fold import COPIES, INPUT_COLUMNS, REPORT_INPUT_COLUMNS, fold_groups
@@ -29,6 +29,7 @@ from batch.stage import REMOVED, Days, Job, Removed, in_dates
 from schemas.derive import arrow_schema, spark_ddl
 from schemas.event import MAX_FUTURE
 from schemas.fact import to_ms
+from schemas.progress import Progress, progress
 from schemas.registry import CMCD, PLAYBACK
 from schemas.stage import StagedTable
 from schemas.table import Table

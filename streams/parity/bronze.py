@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infra.delta_scan import arrow, query, scan
+from infra.delta_scan import arrow, open_table, query, scan_at
 from infra.errors import ProcessError
 from infra.settings import Settings
 from infra.topics import partition_count, topic_id
@@ -43,9 +43,9 @@ class Bronze:
 
     @classmethod
     def now(cls, settings: Settings) -> Bronze:
-        opened = {topic.name: _open(BRONZE[topic.name].path(settings.lake_root)) for topic in SESSION_TOPICS}
+        opened = {topic.name: open_table(BRONZE[topic.name].path(settings.lake_root)) for topic in SESSION_TOPICS}
         there = {name: table for name, table in opened.items() if table is not None}
-        return cls(settings, there, _open(DEAD_LETTERS.path(settings.lake_root)))
+        return cls(settings, there, open_table(DEAD_LETTERS.path(settings.lake_root)))
 
     def positions(self, version_of: Mapping[str, int] | None = None) -> dict[Place, int]:
         """Partition → the offset before which everything is there; `version_of`: as of these versions of the tables."""
@@ -75,7 +75,7 @@ class Bronze:
             rows = arrow(f"""
                 WITH records AS (
                     SELECT partition, "offset", epoch_ms(received_at) AS stamp_ms
-                    FROM (SELECT partition, "offset", received_at FROM {_scan(table)} WHERE received_date >= {since}
+                    FROM (SELECT partition, "offset", received_at FROM {scan_at(table)} WHERE received_date >= {since}
                           UNION ALL {self._letters(name, since)})),
                 before AS (
                     SELECT *, max(stamp_ms) OVER (PARTITION BY partition ORDER BY "offset"
@@ -92,7 +92,7 @@ class Bronze:
         """The day before the first record of the groups of the window, in SQL."""
         touched = self._touched(window_ms)
         days = " UNION ALL ".join(
-            f"SELECT min(received_date) AS day FROM {_scan(table)} WHERE {_group(name)} IN ({touched})"
+            f"SELECT min(received_date) AS day FROM {scan_at(table)} WHERE {_group(name)} IN ({touched})"
             for name, table in self.tables.items()
         )
         found = query(f"SELECT min(day) - 1 AS day FROM ({days})")[0]["day"] if days else None
@@ -107,14 +107,14 @@ class Bronze:
                 group = _group(topic.name)
                 yield from records_of(
                     topic,
-                    arrow(f"SELECT {group} AS group_of, {columns} FROM {_scan(table)} WHERE {group} IN ({touched})"),
+                    arrow(f"SELECT {group} AS group_of, {columns} FROM {scan_at(table)} WHERE {group} IN ({touched})"),
                 )
 
     def count(self, window_ms: Window) -> int:
         """How many records that are."""
         touched = self._touched(window_ms)
         counts = (
-            f"SELECT count(*) AS n FROM {_scan(table)} WHERE {_group(name)} IN ({touched})"
+            f"SELECT count(*) AS n FROM {scan_at(table)} WHERE {_group(name)} IN ({touched})"
             for name, table in self.tables.items()
         )
         return sum(int(query(sql)[0]["n"]) for sql in counts)
@@ -124,7 +124,7 @@ class Bronze:
         if self.letters is None:
             return {}
         names = ", ".join(f"'{topic.name}'" for topic in SESSION_TOPICS)
-        rows = query(f"""SELECT reason, count(*) AS n FROM {_scan(self.letters)} WHERE topic IN ({names})
+        rows = query(f"""SELECT reason, count(*) AS n FROM {scan_at(self.letters)} WHERE topic IN ({names})
             AND {within_sql("received_at", window_ms)} GROUP BY ALL""")
         return {row["reason"]: row["n"] for row in rows}
 
@@ -133,14 +133,15 @@ class Bronze:
         reach_ms = self.settings.session_timeout_s * 1000 + MARGIN_MS
         near = within_sql("occurred_at", (window_ms[0] - reach_ms, window_ms[1] + MARGIN_MS))
         return " UNION ".join(
-            f"SELECT {_group(name)} AS group_id FROM {_scan(table)} WHERE {near}" for name, table in self.tables.items()
+            f"SELECT {_group(name)} AS group_id FROM {scan_at(table)} WHERE {near}"
+            for name, table in self.tables.items()
         )
 
     def _letters(self, name: str, since: str) -> str:
         if self.letters is None:
             return "SELECT NULL, NULL, NULL WHERE false"
         where = f"topic = '{name}' AND received_date >= {since}"
-        return f'SELECT partition, "offset", received_at FROM {_scan(self.letters)} WHERE {where}'
+        return f'SELECT partition, "offset", received_at FROM {scan_at(self.letters)} WHERE {where}'
 
 
 def sunk(settings: Settings, ends: Mapping[Place, int], wait_s: float) -> Bronze:
@@ -177,13 +178,3 @@ def _columns(topic: EventTopic) -> tuple[str, ...]:
 
 def _group(name: str) -> str:
     return "group_id" if name == PLAYBACK.name else "session_id"
-
-
-def _open(path: str) -> DeltaTable | None:
-    from deltalake import DeltaTable
-
-    return DeltaTable(path) if DeltaTable.is_deltatable(path) else None
-
-
-def _scan(table: DeltaTable) -> str:
-    return scan(table.table_uri.removeprefix("file://"), table.version())

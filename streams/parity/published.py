@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 
 import msgspec
@@ -10,8 +9,9 @@ import msgspec
 from infra.delta_scan import query, scan
 from infra.errors import LakeDamaged
 from infra.settings import Settings
+from schemas.progress import progress
+from schemas.publication import read_published
 from schemas.quality import DIMENSIONS, PARTS
-from schemas.stage import PUBLISHED
 from schemas.tables.sessions import SESSIONS
 from streams.parity.live import amounts_of
 from streams.parity.rows import HISTOGRAM, Amounts, RowKey
@@ -29,34 +29,26 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     bronze: dict[str, int]
 
 
-class _Request(msgspec.Struct, frozen=True, kw_only=True):
-    publish_id: str
-    cutover_minute: datetime
-    versions: dict[str, int]
-
-
 def published(settings: Settings) -> Published | None:
     """What batch has published last; None before the first publish. Raises LakeDamaged when it can't be traced."""
-    path = settings.warehouse / PUBLISHED
-    try:
-        request = msgspec.json.decode(path.read_bytes(), type=_Request)
-    except FileNotFoundError:
-        return None
-    version = request.versions.get(QUALITY)
-    if version is None:
+    record = read_published(settings.warehouse)
+    version = record.versions.get(QUALITY) if record else None
+    if record is None or version is None:
         return None
     gold = f"{settings.lake_root}/{QUALITY.replace('.', '/')}"
-    sessions = _complete(gold, version).get(SESSIONS.full_name)
+    made_of = progress(gold, version)
+    sessions = made_of.complete.get(SESSIONS.full_name) if made_of else None
     if sessions is None:
         msg = (
             f"{gold} version {version}: expected a commit that says which version of {SESSIONS.full_name} it is made of"
         )
         raise LakeDamaged(msg)
+    folded = progress(SESSIONS.path(settings.lake_root), sessions)
     return Published(
-        publish_id=request.publish_id,
-        cutover_minute=request.cutover_minute,
+        publish_id=record.publish_id,
+        cutover_minute=record.cutover_minute,
         version=version,
-        bronze=_complete(SESSIONS.path(settings.lake_root), sessions),
+        bronze=folded.complete if folded else {},
     )
 
 
@@ -73,16 +65,3 @@ def batch_rows(settings: Settings, publish: Published, window_ms: Window) -> dic
         RowKey(row["rollup"], row["minute_ms"], tuple(row[name] for name in DIMENSIONS)): amounts_of(row)
         for row in rows
     }
-
-
-def _complete(path: str, version: int) -> dict[str, int]:
-    """Source table → version that the table holds everything up to, as its commits say it (`batch/history.py`)."""
-    from deltalake import DeltaTable
-
-    for commit in DeltaTable(path).history():
-        if commit["version"] <= version:
-            note = json.loads(commit.get("userMetadata") or "{}")
-            if "complete" in note:
-                complete: dict[str, int] = note["complete"]
-                return complete
-    return {}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from infra.text_columns import aligned
 from schemas.parity import CAUSES, UNEXPLAINED, Comparison, PartParity, RowParity
 from streams.parity.rows import OVERALL
 
@@ -105,16 +106,8 @@ def _equal(equal: int, rows: int) -> str:
 
 def _table(rows: Sequence[Sequence[object]]) -> list[str]:
     """Columns side by side: numbers to the right."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    is_number = [any(isinstance(row[column], int | float) for row in rows) for column in range(len(cells[0]))]
-    return [
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, is_number, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
+    numbers = {place for row in rows for place, value in enumerate(row) if isinstance(value, int | float)}
+    return aligned([[_cell(value) for value in row] for row in rows], numbers)
 
 
 def _cell(value: object) -> str:

@@ -35,15 +35,16 @@ from schemas.derive import arrow_schema, spark_ddl
 from schemas.fact import from_ms, to_ms
 from schemas.metrics.macros import session_columns, view_part
 from schemas.metrics.parts import AD_PARTS, VIEW_PARTS
+from schemas.publication import Publish
 from schemas.registry import CMCD
 from schemas.stage import StagedLayer
 from schemas.tables import SILVER
 from schemas.tables.restatements import RESTATEMENTS
 from schemas.tables.sessions import SESSIONS
+from streams.message import Message
 from tests.batch.world import (
     START,
     TOPICS,
-    Sent,
     approve,
     cmcd,
     every_kind,
@@ -82,8 +83,9 @@ class Whole:
     """A lake that got everything at once."""
 
     lake: Settings
-    sent: list[Sent]
-    record: dict[str, Any]
+    sent: list[Message]
+    record: Publish
+    restated: list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +94,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory, spark_server: Settings) -> W
     lake = on_server(tmp_path_factory.mktemp("whole"), spark_server)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("batch.silver.copies.FEW", len(SENT) // 2)
-        return Whole(lake, SENT, _fill(lake))
+        return Whole(lake, SENT, *_fill(lake))
 
 
-def _fill(lake: Settings) -> dict[str, Any]:
+def _fill(lake: Settings) -> tuple[Publish, list[dict[str, Any]]]:
     write_bronze(lake, SENT)
     write_bronze(lake, impressions(10), UI)
     write_bronze(lake, every_kind(CATALOG), CATALOG)
@@ -259,13 +261,13 @@ def test_the_publish_record_names_versions_and_the_cutover_minute(whole: Whole) 
     # The catalogue has had nothing new for longer: it is no table of minutes.
     assert max(one.received_ms for one in every_kind(CATALOG)) < max(one.received_ms for one in whole.sent)
     now = from_ms(max(one.received_ms for one in (*whole.sent, *REPORTED)))
-    assert whole.record["cutover_minute"] == (now - timedelta(seconds=300)).replace(second=0, microsecond=0)
-    assert whole.record["versions"].keys() == {*GOLD, *OTHERS, "silver.sessions", "gold.restatements"}
+    assert whole.record.cutover_minute == (now - timedelta(seconds=300)).replace(second=0, microsecond=0)
+    assert whole.record.versions.keys() == {*GOLD, *OTHERS, "silver.sessions", "gold.restatements"}
     written = msgspec.json.decode((whole.lake.warehouse / "publish.json").read_bytes())
-    assert written["versions"] == whole.record["versions"]
-    assert whole.record["as_of"].keys() == {*GOLD, *OTHERS}
-    assert {whole.record["as_of"][name] for name in GOLD} == {now}
-    assert whole.record["restated"] == [], "nothing had been published before"
+    assert written["versions"] == whole.record.versions
+    assert whole.record.as_of.keys() == {*GOLD, *OTHERS}
+    assert {whole.record.as_of[name] for name in GOLD} == {now}
+    assert whole.restated == [], "nothing had been published before"
 
 
 def test_plays_are_under_the_position_that_they_got_to_and_under_the_one_they_left_at(whole: Whole) -> None:
@@ -454,13 +456,13 @@ def test_what_is_not_audited_or_overtaken_is_refused_and_the_old_version_stays(w
         publish(lake)
     assert msgspec.json.decode((lake.warehouse / "publish.json").read_bytes())["publish_id"] != manifest.stage_id
     for name in GOLD:
-        assert version(f"{lake.lake_root}/{name.replace('.', '/')}") == whole.record["versions"][name]
+        assert version(f"{lake.lake_root}/{name.replace('.', '/')}") == whole.record.versions[name]
 
     # Restated days are the same days, and move no watermark.
     again = run.stage(lake, "gold", days)
     assert again is not None
     approve(lake, again)
-    assert publish(lake)["restated"] == []
+    assert publish(lake)[1] == []
     assert {table: read(lake, table) for table in GOLD} == before
     assert run.stage(lake, "gold") is None
 

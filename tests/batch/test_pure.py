@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.gold.stage import gold_tables, sources_of
-from batch.history import Progress, can_follow, has_new_files
+from batch.history import can_follow, has_new_files
 from batch.publish import NEVER, cutover_minute
 from batch.silver.fold import COPIES, INPUT_COLUMNS, REPORT_INPUT_COLUMNS, fold_groups, whole_groups
 from batch.spark import code_zip
@@ -35,6 +35,7 @@ from schemas import stage
 from schemas.cmcd.report import report_of, reports_of
 from schemas.derive import arrow_schema
 from schemas.fact import fact_of, facts_of
+from schemas.progress import Progress
 from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
 from schemas.registry import CMCD, PLAYBACK
 from schemas.stage import Audit, Manifest, StagedTable
@@ -42,7 +43,8 @@ from schemas.tables import BRONZE
 from schemas.whole.fold import _fold
 from streams.bronze_rows import Decoder
 from streams.maintain import maintain_table
-from tests.batch.world import START, Sent, cmcd, expected_events, expected_sessions, playback, write_bronze
+from streams.message import Message
+from tests.batch.world import START, cmcd, expected_events, expected_sessions, playback, write_bronze
 
 MANIFEST = Manifest(
     stage_id="s1", layer="silver", tables={"sessions": StagedTable(version=3, rows=1, base=2, sources={}, complete={})}
@@ -87,7 +89,7 @@ def test_gold_answers_for_minutes_that_are_frozen_everywhere() -> None:
     assert cutover_minute([], 300) == NEVER
 
 
-def by_place(sent: list[Sent]) -> list[Sent]:
+def by_place(sent: list[Message]) -> list[Message]:
     return sorted(sent, key=lambda one: (one.partition(), one.offset()))
 
 
@@ -107,7 +109,7 @@ def test_a_row_of_bronze_makes_the_fact_that_the_stream_makes_of_its_record() ->
     assert of_rows == [fact_of(one.raw, PLAYBACK.decode(one.raw), one.received_ms) for one in by_place(sent)]
 
 
-def fold_input(sent: list[Sent], reported: list[Sent], order: random.Random) -> pa.Table:
+def fold_input(sent: list[Message], reported: list[Message], order: random.Random) -> pa.Table:
     """What Spark hands to the fold: by group, in no order within one, each event once, and tallies."""
     columns = {field.name: field for topic in (PLAYBACK, CMCD) for field in arrow_schema(BRONZE[topic.name].columns)}
     names = dict.fromkeys((*INPUT_COLUMNS, *REPORT_INPUT_COLUMNS))

@@ -16,18 +16,19 @@ from deltalake import DeltaTable
 
 from batch import run
 from batch.gold import stage as gold
-from batch.history import columns_of, progress, version
+from batch.history import columns_of, version
 from batch.publish import publish
 from batch.spark import spark_session
 from infra.settings import Settings
+from schemas.progress import progress
 from schemas.registry import CMCD, PLAYBACK
 from schemas.stage import Manifest, StagedLayer
 from schemas.tables import SILVER
 from schemas.tables.restatements import RESTATEMENTS
 from schemas.tables.sessions import SESSIONS
 from streams.bronze_rows import Decoder
+from streams.message import Message
 from tests.batch.world import (
-    Sent,
     approve,
     cmcd,
     expected_events,
@@ -99,7 +100,7 @@ def test_a_rebuild_makes_everything_anew_by_the_definitions_of_today(
     run.commit(today, "silver")
     anew(today, "gold")
     assert {name: version(f"{lake.lake_root}/gold/{name}") for name in gold.gold_tables()} == was, "nobody saw half"
-    record = publish(today)
+    _, restated = publish(today)
 
     sessions = read(today, "silver.sessions")
     assert sessions == expected_sessions(today, SENT, REPORTED)
@@ -120,10 +121,10 @@ def test_a_rebuild_makes_everything_anew_by_the_definitions_of_today(
 
     told = {
         (row["play_date"], row["metric"]): (row["old_value"], row["new_value"], row["records"], row["events"])
-        for row in record["restated"]
+        for row in restated
         if row["table_name"] == TITLES
     }
-    assert read(lake, RESTATEMENTS.full_name) == sorted(record["restated"], key=repr)
+    assert read(lake, RESTATEMENTS.full_name) == sorted(restated, key=repr)
     for day, count in _sums(after, "sessions").items():
         assert told[day, "sessions"] == (_sums(before, "sessions")[day], count, 0, 0), "no event is responsible"
         assert told[day, "quick_sessions"][0] is None
@@ -148,10 +149,10 @@ def test_a_rebuild_that_changes_no_definition_changes_nothing(lake: Settings) ->
         write_bronze(lake, part)
         pass_through(lake, "silver")
         approve(lake, _staged(lake, "gold"))
-        record = publish(lake)
+        _, restated = publish(lake)
     # Late records, of days that had been published: the ledger says how many, and how many were no copies.
     records, known, had = (_days(rows) for rows in (_rows(parts[1]), _events(SENT), _events(parts[0])))
-    responsible = {row["play_date"]: (row["records"], row["events"]) for row in record["restated"]}
+    responsible = {row["play_date"]: (row["records"], row["events"]) for row in restated}
     assert responsible == {day: (records[day], known[day] - had[day]) for day in had}
     tables = [f"gold.{name}" for name in gold.gold_tables() if name not in ("titles", "ads_daily")]
     tables += ["silver.sessions", "silver.playback_events"]
@@ -162,15 +163,15 @@ def test_a_rebuild_that_changes_no_definition_changes_nothing(lake: Settings) ->
     again = run.commit(lake, "silver")  # a crash after the commit: once more is once
     assert again[1] == {name: version(SILVER[name].path(lake.lake_root)) for name in manifest.tables}
     anew(lake, "gold")
-    assert publish(lake)["restated"] == []
+    assert publish(lake)[1] == []
     assert {table: read(lake, table) for table in tables} == before
 
 
-def _rows(sent: list[Sent]) -> list[dict[str, Any]]:
+def _rows(sent: list[Message]) -> list[dict[str, Any]]:
     return Decoder(PLAYBACK).decode(sent).rows.select(["occurred_at"]).to_pylist()
 
 
-def _events(sent: list[Sent]) -> list[dict[str, Any]]:
+def _events(sent: list[Message]) -> list[dict[str, Any]]:
     return list(expected_events(sent).values())
 
 

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-from batch.history import Progress
 from batch.restate import ledger
 from infra.errors import SettingsError
 from infra.settings import Settings
+from schemas.progress import Progress
 from schemas.quality import STARTUP_BUCKETS
 from schemas.registry import PLAYBACK
 from schemas.table import Table
@@ -25,7 +25,8 @@ from schemas.tables import BRONZE, SILVER_EVENTS
 from schemas.tables.restatements import RESTATEMENTS
 from schemas.tables.sessions import SESSIONS
 from streams.bronze_rows import Decoder
-from tests.batch.world import START, Sent, expected_events, playback, read, write_bronze
+from streams.message import Message
+from tests.batch.world import START, expected_events, playback, read, write_bronze
 
 TITLES = Table(
     layer="gold",
@@ -224,7 +225,7 @@ def test_a_lake_that_is_no_folder_is_refused(settings: Settings) -> None:
         ledger.record("s3://bucket/lake", [TITLES])
 
 
-def silver(lake: Settings, sent: Sequence[Sent], stage_id: str, bronze: int) -> int:
+def silver(lake: Settings, sent: Sequence[Message], stage_id: str, bronze: int) -> int:
     """What the silver job leaves of these records; the version of its sessions."""
     rows = [{**row, "event_date": row["occurred_at"].date()} for row in expected_events(list(sent)).values()]
     put(lake, EVENTS, [{name: row[name] for name in ("event_id", "event_date")} for row in rows], stage_id,

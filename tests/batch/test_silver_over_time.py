@@ -19,16 +19,17 @@ from deltalake import DeltaTable
 
 from batch import run
 from batch.gold.stage import gold_tables, sources_of
-from batch.history import can_follow, progress
+from batch.history import can_follow
 from batch.stage import Days
 from infra.settings import Settings
 from schemas.fact import to_ms
+from schemas.progress import progress
 from schemas.tables import BRONZE, SILVER
 from schemas.tables.sessions import SESSIONS
 from streams.maintain import maintain_table
+from streams.message import Message
 from tests.batch.world import (
     START,
-    Sent,
     expected_events,
     expected_sessions,
     numbered,
@@ -130,7 +131,7 @@ def test_gold_has_no_orphan_of_sessions_that_late_events_merge_split_and_reopen(
     second = [viewing(clock + 2000, 125, eventId="moved"), night(300, "heartbeat"), night(301, "stop")]
     # Received before the copy that is known, so it counts, and happened at another time: the two come apart again.
     third = [viewing(clock + 1000, 10, eventId="moved")]
-    sent: list[Sent] = []
+    sent: list[Message] = []
     counts = []
     for arrivals in (first, second, third):
         ends = Counter(one.place for one in sent)

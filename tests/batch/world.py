@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,38 +29,10 @@ from schemas.stage import Audit, Manifest, StagedLayer
 from schemas.tables import BRONZE, SILVER
 from schemas.topic import EventTopic
 from streams.bronze_rows import Decoder
+from streams.message import Message
 
 START = datetime(2026, 1, 15, 22, 0, tzinfo=UTC)
 DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A record as the broker holds it; the methods are those of `confluent_kafka.Message`."""
-
-    place: int
-    at: int
-    received_ms: int
-    raw: bytes
-    name: str = PLAYBACK.name
-
-    def topic(self) -> str:
-        return self.name
-
-    def partition(self) -> int:
-        return self.place
-
-    def offset(self) -> int:
-        return self.at
-
-    def timestamp(self) -> tuple[int, int]:
-        return 2, self.received_ms
-
-    def key(self) -> bytes | None:
-        return None
-
-    def value(self) -> bytes:
-        return self.raw
 
 
 def wire(at: datetime, kind: str, **fields: Any) -> dict[str, Any]:
@@ -69,7 +40,7 @@ def wire(at: datetime, kind: str, **fields: Any) -> dict[str, Any]:
     return {"eventType": kind, "timestamp": at.isoformat().replace("+00:00", "Z"), **fields}
 
 
-def playback(seed: int, viewers: int) -> list[Sent]:
+def playback(seed: int, viewers: int) -> list[Message]:
     """Events of many kinds of trouble: late, twice, in two partitions, by wrong clocks, with and without session id."""
     rnd = random.Random(seed)
     arrivals: list[tuple[int, int, bytes]] = []
@@ -92,12 +63,12 @@ def playback(seed: int, viewers: int) -> list[Sent]:
     return numbered(arrivals)
 
 
-def numbered(arrivals: list[tuple[int, int, bytes]], name: str = PLAYBACK.name) -> list[Sent]:
+def numbered(arrivals: list[tuple[int, int, bytes]], name: str = PLAYBACK.name) -> list[Message]:
     """(received ms, partition, bytes) → records, offsets in the order of receipt."""
     ends: Counter[int] = Counter()
     sent = []
     for received_ms, partition, raw in sorted(arrivals, key=lambda one: one[0]):
-        sent.append(Sent(partition, ends[partition], received_ms, raw, name))
+        sent.append(Message(partition, ends[partition], received_ms, raw, name))
         ends[partition] += 1
     return sent
 
@@ -131,7 +102,7 @@ def _derived(rnd: random.Random, n: int) -> list[dict[str, Any]]:
     return events
 
 
-def impressions(count: int) -> list[Sent]:
+def impressions(count: int) -> list[Message]:
     """A few UI events, one of them sent twice."""
     raws = [
         msgspec.json.encode(wire(START + timedelta(seconds=n), "impression", userId="u1", contentId=f"t{n}"))
@@ -140,13 +111,13 @@ def impressions(count: int) -> list[Sent]:
     return numbered([(to_ms(START) + 1000 * n, 0, raw) for n, raw in enumerate([*raws, raws[0]])], "user.ui.events")
 
 
-def every_kind(topic: EventTopic) -> list[Sent]:
+def every_kind(topic: EventTopic) -> list[Message]:
     """An event of every kind of the topic, with all its fields."""
     events = [fullest(topic, event_type) | {"eventId": event_type} for event_type in topic.rank]
     return numbered([(to_ms(START), 0, msgspec.json.encode(event)) for event in events], topic.name)
 
 
-def cmcd(seed: int, players: int) -> list[Sent]:
+def cmcd(seed: int, players: int) -> list[Message]:
     """Reports of players as a collector hands them on: two targets each, swapped, late, lost, sent again."""
     rnd = random.Random(seed)
     arrivals: list[tuple[int, int, bytes]] = []
@@ -172,7 +143,7 @@ def cmcd(seed: int, players: int) -> list[Sent]:
     return numbered(arrivals, CMCD.name)
 
 
-def write_bronze(settings: Settings, sent: list[Sent], topic: EventTopic = PLAYBACK) -> None:
+def write_bronze(settings: Settings, sent: list[Message], topic: EventTopic = PLAYBACK) -> None:
     """One commit of the sink."""
     rows = Decoder(topic).decode(sent).rows
     write_deltalake(
@@ -213,7 +184,7 @@ def read(settings: Settings, table: str, version: int | None = None) -> list[dic
     return sorted(rows, key=repr)
 
 
-def expected_events(sent: list[Sent], topic: EventTopic = PLAYBACK) -> dict[str, dict[str, Any]]:
+def expected_events(sent: list[Message], topic: EventTopic = PLAYBACK) -> dict[str, dict[str, Any]]:
     """Event id → the record that counts: the first received."""
     rows = Decoder(topic).decode(sent).rows.to_pylist()
     first: dict[str, dict[str, Any]] = {}
@@ -222,7 +193,9 @@ def expected_events(sent: list[Sent], topic: EventTopic = PLAYBACK) -> dict[str,
     return first
 
 
-def expected_sessions(settings: Settings, sent: list[Sent], reported: Sequence[Sent] = ()) -> list[dict[str, Any]]:
+def expected_sessions(
+    settings: Settings, sent: list[Message], reported: Sequence[Message] = ()
+) -> list[dict[str, Any]]:
     """What the plain fold makes of the same records, in one go."""
     table = Decoder(PLAYBACK).decode(sent).rows
     copies = Counter((row["group_id"], row["event_id"]) for row in table.select(["group_id", "event_id"]).to_pylist())
@@ -247,7 +220,7 @@ def expected_sessions(settings: Settings, sent: list[Sent], reported: Sequence[S
     return sorted(({name: row[name] for name in names} for row in rows), key=repr)
 
 
-def _reports(sent: Sequence[Sent]) -> dict[str, list[Report]]:
+def _reports(sent: Sequence[Message]) -> dict[str, list[Report]]:
     """Session → its reports, copies too."""
     found: dict[str, list[Report]] = defaultdict(list)
     for one in sent:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import msgspec
 import numpy as np
 import pyarrow as pa
 
+from infra.disk import replace_file
+from schemas.publication import write_record
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
 from warehouse import attach
-from warehouse.publication import CURRENT, LIVE, Publication, replace_file
+from warehouse.publication import CURRENT, LIVE, Publication
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -69,11 +70,7 @@ class State:
             versions={"gold.quality_minute": 3},
             files=[name],
         )
-
-        def write(path: Path) -> None:
-            path.write_bytes(msgspec.json.encode(record))
-
-        replace_file(self.folder / CURRENT, write)
+        write_record(self.folder / CURRENT, record)
 
     def write_live(self, partitions: int = 4) -> None:
         """The live file as of `at`."""

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from itertools import count, cycle
 from pathlib import Path
 
+from infra.text_columns import aligned, cut
 from tests.chaos.faults import (
     SINK_STEPS,
     WORKER_STEPS,
@@ -139,6 +140,7 @@ class Line:
         return self.fault, self.injected, self.stopped, self.ledger, self.live, word
 
 
+WIDEST = 70
 HEADING = ("fault", "injected", "stopped (sink/stream)", "ledger", "live = batch", "verdict")
 
 
@@ -233,7 +235,8 @@ class Soak:
 
     def report(self) -> str:
         """The table, and the reasons of what is red."""
-        return table(HEADING, [line.cells for line in self.lines]) + "".join(
+        rows = [[cut(cell, WIDEST) for cell in cells] for cells in (HEADING, *(line.cells for line in self.lines))]
+        return "\n".join(aligned(rows)) + "".join(
             f"\n\nRED {line.fault}\n{line.detail}" for line in self.lines if not line.is_good
         )
 
@@ -261,13 +264,6 @@ def _judged(fault: str, injected: str, stopped: str, verdict: Verdict) -> Line:
 def _failed(fault: str, error: Exception) -> Line:
     detail = "".join(traceback.format_exception(error))
     return Line(fault, f"{type(error).__name__}", "-", "not judged", "not judged", is_good=False, detail=detail)
-
-
-def table(heading: Sequence[str], rows: Sequence[Sequence[str]], widest: int = 70) -> str:
-    """Columns that stand below each other; what is too wide is cut."""
-    cut = [[cell if len(cell) <= widest else f"{cell[: widest - 1]}…" for cell in row] for row in (heading, *rows)]
-    widths = [max(len(row[at]) for row in cut) for at in range(len(heading))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cut)
 
 
 def main() -> int:

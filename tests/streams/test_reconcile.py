@@ -24,6 +24,7 @@ from infra.topics import offsets
 from schemas.cmcd.wire import read_report
 from schemas.derive import arrow_schema
 from schemas.events.cmcd import CmcdEvent
+from schemas.progress import Progress
 from schemas.registry import CMCD, EVENT_TOPICS, PLAYBACK
 from schemas.tables import BRONZE, SILVER_EVENTS
 from schemas.topic import Topic
@@ -113,12 +114,12 @@ def write_silver(settings: Settings) -> None:
         first = pa.table(rows).select(schema.names).cast(schema)
         path = table.path(settings.lake_root)
         DeltaTable.create(path, schema, partition_by=["event_date"])
-        note = {"stage_id": "s1", "complete": {BRONZE[name].full_name: bronze.version()}}
+        note = Progress(stage_id="s1", complete={BRONZE[name].full_name: bronze.version()})
         write_deltalake(
             path,
             first,
             mode="append",
-            commit_properties=CommitProperties(custom_metadata={"userMetadata": json.dumps(note)}),
+            commit_properties=CommitProperties(custom_metadata={"userMetadata": note.to_json()}),
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,9 +12,9 @@ import pyarrow as pa
 
 from infra.settings import Settings
 from schemas.piece import startup_bucket
+from schemas.publication import PUBLISHED, Publish, write_record
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
-from schemas.stage import PUBLISHED
-from warehouse import build, publication
+from warehouse import build
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 STAMP = pa.timestamp("us", tz="UTC")
@@ -80,15 +79,14 @@ class Lake:
     ) -> None:
         """What batch does at the end of a publish."""
         self.settings.warehouse.mkdir(parents=True, exist_ok=True)
-        record = {
-            "publish_id": publish_id,
-            "published_at": (cutover + timedelta(minutes=5)).isoformat(),
-            "cutover_minute": cutover.isoformat(),
-            "versions": dict(versions),
-            "as_of": {name: moment.isoformat() for name, moment in (as_of or {}).items()},
-        }
-        path = self.settings.warehouse / PUBLISHED
-        publication.replace_file(path, lambda fresh: fresh.write_text(json.dumps(record)) and None)
+        record = Publish(
+            publish_id=publish_id,
+            published_at=cutover + timedelta(minutes=5),
+            cutover_minute=cutover,
+            versions=dict(versions),
+            as_of=dict(as_of or {}),
+        )
+        write_record(self.settings.warehouse / PUBLISHED, record)
 
     def publish(self, publish_id: str, plays: int = 10, minutes: int = 60, cutover: datetime = NOON) -> None:
         """An hour before the cut-over with `plays` plays a minute, and three sessions on two days far apart."""

@@ -15,6 +15,7 @@ import pytest
 
 from infra.errors import LakeDamaged, SetupError
 from schemas.derive import arrow_schema
+from schemas.publication import read_published
 from schemas.tables.restatements import RESTATEMENTS
 from tests.warehouse.lake import NOON, QUALITY_SCHEMA, SESSIONS_SCHEMA, Lake, quality_row, session_row
 from warehouse import attach, build, publication
@@ -33,7 +34,7 @@ def current_file(lake: Lake) -> Path:
 
 
 def test_the_file_holds_the_requested_versions_and_not_newer_ones(published: Lake) -> None:
-    version = publication.requested(published.settings.warehouse).versions["gold.quality_minute"]  # type: ignore[union-attr]
+    version = read_published(published.settings.warehouse).versions["gold.quality_minute"]  # type: ignore[union-attr]
     published.write("gold.quality_minute", [quality_row(NOON, plays=999)], QUALITY_SCHEMA)  # committed, not published
     published.request("p2", {"gold.quality_minute": version})
     build.build(published.settings)
@@ -57,7 +58,7 @@ def test_columns_carry_their_definition(published: Lake) -> None:
 
 
 def test_each_row_of_gold_says_as_of_when_it_is_and_how_complete(published: Lake) -> None:
-    before = publication.requested(published.settings.warehouse)
+    before = read_published(published.settings.warehouse)
     assert before is not None
     as_of = NOON - timedelta(minutes=1, seconds=15)
     published.request("p2", before.versions, as_of={"gold.quality_minute": as_of})
@@ -80,7 +81,7 @@ def test_each_row_of_gold_says_as_of_when_it_is_and_how_complete(published: Lake
 
 
 def test_the_ledger_of_restatements_can_be_asked(published: Lake) -> None:
-    before = publication.requested(published.settings.warehouse)
+    before = read_published(published.settings.warehouse)
     assert before is not None
     row = dict.fromkeys(column.name for column in RESTATEMENTS.columns) | {
         "table_name": "gold.title_daily", "play_date": NOON.date(), "metric": "plays", "old_value": 1, "new_value": 3,
@@ -98,7 +99,7 @@ def test_the_ledger_of_restatements_can_be_asked(published: Lake) -> None:
 def test_titles_have_names_beside_their_numbers(published: Lake) -> None:
     fields = [("content_id", pa.string()), ("title", pa.string()), ("genres", pa.list_(pa.string()))]
     titles = [{"content_id": "title-a", "title": "The Last Island", "genres": ["drama", "comedy"]}]
-    before = publication.requested(published.settings.warehouse)
+    before = read_published(published.settings.warehouse)
     assert before is not None
     version = published.write("gold.titles", titles, pa.schema(fields))
     published.request("p2", before.versions | {"gold.titles": version})

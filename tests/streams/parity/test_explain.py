@@ -18,8 +18,9 @@ from schemas.fact import from_ms, to_ms
 from schemas.parity import CAUSES
 from schemas.quality import PARTS
 from schemas.registry import CMCD
+from streams.message import Message
 from streams.parity.explain import Compared
-from tests.batch.world import START, Sent, cmcd, numbered, playback, wire
+from tests.batch.world import START, cmcd, numbered, playback, wire
 from tests.streams.parity.world import World, one_partition, places
 
 FREELY = hypothesis(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -179,7 +180,7 @@ def test_a_record_that_bronze_lost_is_unexplained_on_both_sides(settings: Settin
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[list[Sent], bool]:
+def worlds(draw: st.DrawFn) -> tuple[list[Message], bool]:
     """Viewers with every trouble, of both topics, over two partitions or one."""
     seed = draw(st.integers(0, 10_000))
     sent = [*playback(seed, draw(st.integers(1, 12))), *cmcd(seed, draw(st.integers(0, 5)))]
@@ -189,7 +190,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[Sent], bool]:
 @FREELY
 @given(worlds(), st.data())
 def test_every_difference_is_explained_exactly(
-    settings: Settings, found: tuple[list[Sent], bool], data: st.DataObject
+    settings: Settings, found: tuple[list[Message], bool], data: st.DataObject
 ) -> None:
     sent, is_under_way = found
     world = World(sent, settings)

@@ -19,10 +19,13 @@ from infra.topics import offsets
 from infra.waiting import until
 from schemas.fact import from_ms, to_ms
 from schemas.parity import Comparison, recent
+from schemas.progress import Progress
+from schemas.publication import PUBLISHED, Publish, write_record
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
 from schemas.registry import PLAYBACK
 from schemas.tables import BRONZE
 from schemas.topic import Topic
+from streams.message import Message
 from streams.parity.history import remember, telling
 from streams.parity.live import positions as applied
 from streams.parity.replay import Place
@@ -30,7 +33,6 @@ from streams.parity.report import parity
 from streams.parity.rows import Amounts, RowKey, histogram_part
 from streams.parity.text import as_json, as_text, trend
 from streams.parity.window import newest
-from tests.batch.world import Sent
 from tests.streams.bronze_world import query, sink, wait_caught_up
 from tests.streams.parity.world import World
 from tests.streams.test_reconcile import stream_worker
@@ -82,22 +84,22 @@ def publish(settings: Settings, rows: Mapping[RowKey, Amounts]) -> None:
     versions = {"gold.quality_minute": DeltaTable(f"{root}/gold/quality_minute").version(), "silver.sessions": sessions}
     settings.warehouse.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
-    record = {"publish_id": "p1", "published_at": now, "cutover_minute": now, "versions": versions}
-    (settings.warehouse / "publish.json").write_bytes(msgspec.json.encode(record))
+    record = Publish(publish_id="p1", published_at=now, cutover_minute=now, versions=versions)
+    write_record(settings.warehouse / PUBLISHED, record)
 
 
 def commit(path: str, rows: pa.Table, complete: dict[str, int]) -> None:
-    note = json.dumps({"stage_id": "s1", "complete": complete})
+    note = Progress(stage_id="s1", complete=complete).to_json()
     properties = CommitProperties(custom_metadata={"userMetadata": note})
     write_deltalake(path, rows, mode="overwrite", commit_properties=properties)
 
 
-def of_bronze(settings: Settings, raws: Mapping[str, bytes]) -> list[Sent]:
+def of_bronze(settings: Settings, raws: Mapping[str, bytes]) -> list[Message]:
     """The records as the broker has them."""
     rows = query(
         BRONZE[PLAYBACK.name].path(settings.lake_root), 'SELECT partition, "offset", received_at, event_id FROM t'
     )
-    return [Sent(row["partition"], row["offset"], to_ms(row["received_at"]), raws[row["event_id"]]) for row in rows]
+    return [Message(row["partition"], row["offset"], to_ms(row["received_at"]), raws[row["event_id"]]) for row in rows]
 
 
 def compared(settings: Settings) -> Comparison:

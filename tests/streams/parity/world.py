@@ -17,6 +17,7 @@ from schemas.quality import DIMENSIONS, MINUTE_MS, PARTS, ROLLUPS
 from schemas.registry import CMCD, PLAYBACK
 from streams.bronze_rows import Decoder
 from streams.live.partition import LivePartition, Rules
+from streams.message import Message
 from streams.parity.bronze import records_of
 from streams.parity.explain import Compared, compare
 from streams.parity.live import keep_newest
@@ -26,21 +27,21 @@ from streams.parity.report import comparison
 from streams.parity.rows import Amounts, LiveRow, RowKey, histogram_part
 from streams.parity.steps import Cuts, Evidence
 from streams.sources import CMCD_SOURCE, PLAYBACK_SOURCE
-from tests.batch.world import Sent, expected_sessions
+from tests.batch.world import expected_sessions
 
 EVER = (0, 2**60)
 SOURCES = {source.topic.name: source for source in (PLAYBACK_SOURCE, CMCD_SOURCE)}
 
 
-def places(sent: Iterable[Sent]) -> dict[Place, list[Sent]]:
+def places(sent: Iterable[Message]) -> dict[Place, list[Message]]:
     """By partition, in the order of offsets."""
-    found: dict[Place, list[Sent]] = defaultdict(list)
+    found: dict[Place, list[Message]] = defaultdict(list)
     for one in sorted(sent, key=lambda one: one.at):
         found[Place(one.name, one.place)].append(one)
     return found
 
 
-def before(sent: Iterable[Sent], cut: Mapping[Place, int]) -> list[Sent]:
+def before(sent: Iterable[Message], cut: Mapping[Place, int]) -> list[Message]:
     return [one for one in sent if one.at < cut.get(Place(one.name, one.place), 0)]
 
 
@@ -48,7 +49,7 @@ def before(sent: Iterable[Sent], cut: Mapping[Place, int]) -> list[Sent]:
 class World:
     """Records, and how far each side has come; None: to the end."""
 
-    sent: Sequence[Sent]
+    sent: Sequence[Message]
     settings: Settings
     live_cut: Mapping[Place, int] | None = None
     published_cut: Mapping[Place, int] | None = None
@@ -133,7 +134,7 @@ def keys_of(minute: Mapping[str, Any]) -> list[RowKey]:
     ]
 
 
-def one_partition(sent: Iterable[Sent]) -> list[Sent]:
+def one_partition(sent: Iterable[Message]) -> list[Message]:
     """The same records, each topic in a single partition."""
     ends: Counter[str] = Counter()
     found = []
