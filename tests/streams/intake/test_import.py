@@ -262,6 +262,8 @@ def test_youtube_2015_keeps_its_published_identities(tmp_path: Path) -> None:
         assert state.stall_count == int(row["pl_buffering_events"])
         assert (state.stall_count > 0) == (row["pl_buffering_boolean"] == "True")
         assert abs(state.last_ms - state.first_ms - 1000 * float(row["run_length"])) <= 1
+        per_minute = 60_000 * state.stall_count / (state.duration_ms or 0)
+        assert per_minute == pytest.approx(float(row["pl_norm_buf_events"]), abs=0.001)
         assert state.playing_ms == min(round(1000 * float(row["vid_length"])), round(1000 * float(row["run_length"])))
         assert state.end_reason == "stop"
 
