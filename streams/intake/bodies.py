@@ -30,9 +30,8 @@ ENCODINGS = ("gzip", "zstd")
 def split(body: bytes, max_records: int) -> list[bytes]:
     """The records of a body, byte for byte without the white space between them.
 
-    Lines of NDJSON are not parsed here: a broken line is a broken record among good ones. A JSON array, on the other
-    hand, is whole or unreadable. Raises ContractError (not_json) when there is no record at all, RequestRefused
-    (too_many).
+    Lines of NDJSON are not parsed here: a broken line is a broken record of its own. A JSON array, on the other hand, is
+    whole or unreadable. Raises ContractError (not_json) when there is no record at all, RequestRefused (too_many).
     """
     text = body.strip(_BLANK + b"\n")
     if text.startswith(b"["):
@@ -51,7 +50,7 @@ def split(body: bytes, max_records: int) -> list[bytes]:
     lines = [stripped for line in text.split(b"\n", 2 * max_records) if (stripped := line.strip(_BLANK))]
     if len(lines) > max_records:
         raise _too_many(max_records, "more")
-    if not any(_is_json(line) for line in lines):
+    if not any(_is_json(line) for line in lines) and not _begin_all_as_objects(lines):
         msg = f"expected a JSON array of events, one event, or NDJSON; got {text[:60]!r}"
         raise ContractError(reason="not_json", detail=msg)
     return lines
@@ -129,6 +128,11 @@ def _too_many(limit: int, got: str) -> RequestRefused:
 def _is_dense(array: bytes, limit: int) -> bool:
     commas = array.count(b",")
     return commas > limit and commas * DENSE_BYTES > len(array)
+
+
+def _begin_all_as_objects(lines: list[bytes]) -> bool:
+    """Whether these are broken records, a line each, rather than one that was written over several lines."""
+    return len(lines) > 1 and all(line.startswith(b"{") for line in lines)
 
 
 def _is_json(text: bytes) -> bool:

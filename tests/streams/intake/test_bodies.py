@@ -42,6 +42,14 @@ def test_a_broken_line_is_a_record_among_good_ones() -> None:
     assert split(b'{"a":1}\n{"b":\n"\xff"\n{"c":3}', 100) == [b'{"a":1}', b'{"b":', b'"\xff"', b'{"c":3}']
 
 
+def test_broken_lines_alone_are_records_each_and_one_broken_object_is_none() -> None:
+    lines = [b'{"eventId":"a","ex', b'{"eventId":"b","ex']
+    assert split(b"\n".join(lines) + b"\n", 10) == lines
+    for body in (lines[0], b'{\n  "eventId": "a",\n  "extra": {'):
+        with pytest.raises(ContractError, match="expected a JSON array of events, one event, or NDJSON"):
+            split(body, 10)
+
+
 def test_bad_utf8_in_an_array_stays_with_its_element() -> None:
     assert split(b'[{"a":"\xff"},{"b":2}]', 100) == [b'{"a":"\xff"}', b'{"b":2}']
 
