@@ -30,8 +30,8 @@ ENCODINGS = ("gzip", "zstd")
 def split(body: bytes, max_records: int) -> list[bytes]:
     """The records of a body, byte for byte without the white space between them.
 
-    Lines of NDJSON are not parsed here: a broken line is a broken record of its own. A JSON array, on the other hand, is
-    whole or unreadable. Raises ContractError (not_json) when there is no record at all, RequestRefused (too_many).
+    Lines of NDJSON are not parsed here: a broken line is a broken record of its own. A JSON array, on the other hand,
+    is whole or unreadable. Raises ContractError (not_json) when there is no record at all, RequestRefused (too_many).
     """
     text = body.strip(_BLANK + b"\n")
     if text.startswith(b"["):
