@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,9 @@ from schemas.registry import PLAYBACK
 from schemas.reorder import HELD_EVENTS, REORDER_MS
 from schemas.session_state import Fact, Numbers
 from schemas.sessionize import sessionize
-from streams.live.partition import LivePartition
+from streams.live import partition as partition_room
+from streams.live.events import BUCKETS
+from streams.live.partition import LivePartition, Rules
 from streams.parity import replay
 from tests.streams.live.world import (
     RULES,
@@ -25,6 +28,7 @@ from tests.streams.live.world import (
     feed,
     partition,
     sessions,
+    snapshot,
     store,
     taken,
     totals,
@@ -33,6 +37,8 @@ from tests.streams.live.world import (
 )
 
 NUMBERS = Numbers.__struct_fields__
+FOLDED = tuple(name for name in NUMBERS if name != "duplicate_event_count")
+"""What the replay for the parity report keeps: copies add nothing, so it counts none."""
 PLACE = replay.Place(PLAYBACK.name, 0)
 
 
@@ -76,9 +82,9 @@ def added_up(parts: list[MinuteParts]) -> dict[int, dict[str, int]]:
     return {minute: {part: n for part, n in amounts.items() if n} for minute, amounts in found.items() if any(amounts)}
 
 
-def numbers(live: LivePartition) -> list[tuple[Any, ...]]:
+def numbers(live: LivePartition, names: tuple[str, ...] = NUMBERS) -> list[tuple[Any, ...]]:
     rows = live.sessions.table.rows[live.sessions.live()]
-    return sorted(tuple(row[name].item() for name in NUMBERS) for row in rows)
+    return sorted(tuple(row[name].item() for name in names) for row in rows)
 
 
 @st.composite
@@ -151,7 +157,7 @@ def test_the_compiled_buffer_is_the_plain_one_however_records_come_in_batches(
     pieces = [piece for group, of_group in groups.items() for piece in plain[group].pieces(of_group)]
     assert minutes(live) == added_up([piece.parts for piece in pieces if not piece.is_late])
     states = [group._state for group in plain.values() if group._state]
-    assert numbers(live) == sorted(tuple(getattr(state, name) for name in NUMBERS) for state in states)
+    assert numbers(live, FOLDED) == sorted(tuple(getattr(state, name) for name in FOLDED) for state in states)
     assert live.fates()["held"] == sum(len(group._waiting) for group in plain.values()) == len(waiting(live))
     counts = live.fates()
     assert counts["applied"] == sum(counts[name] for name in ("counted", "late", "duplicates", "held"))
@@ -218,6 +224,33 @@ def test_what_waits_is_state() -> None:
     feed(again, 3, 4, [other(3, 5_000 + REORDER_MS)])
     assert (again.fates()["held"], waiting(again)) == (0, [])
     assert (3, 2) in {(row[NUMBERS.index("seq_max")], row[NUMBERS.index("event_count")]) for row in numbers(again)}
+
+
+def test_a_session_in_which_something_waits_is_not_over() -> None:
+    """However short the time-out is: what waits is told before the session ends."""
+    live = LivePartition(0, {}, "topic-1", 4, Rules(timeout_ms=1_000, freeze_after_ms=120_000))
+    feed(live, None, 3, [*told((1, 0, "play"), (3, 100, "pause")), other(2, 1_500)])
+    for _ in range(BUCKETS):
+        snapshot(live)
+    feed(live, 3, 5, [*told((4, 1_600, "heartbeat"), first=3), other(4, 3_700)])
+    assert (live.fates()["held"], live.fates()["counted"]) == (0, 5)
+    assert 3 in {row[NUMBERS.index("event_count")] for row in numbers(live)}
+
+
+def test_names_of_what_waits_are_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition_room, "FIRST_CODES", 1)
+    raws = [
+        wire("play", START_MS, sessionId=f"s{n}", seq=1 if n < 40 else 2, contentId=f"t{n}", eventId=f"{n}")
+        for n in range(41)
+    ]
+    live = fed([FakeRecord(n, START_MS + n, raw) for n, raw in enumerate(raws)])
+    live.sessions.drop(live.sessions.live()[:40])
+    live.minutes.drop(live.minutes.rows()["rollup"] >= 0)
+    before, codes = waiting(live), len(live.names)
+    for _ in range(BUCKETS):
+        snapshot(live)
+    assert len(live.names) < codes and waiting(live) == before
+    assert "t40" in before[0]
 
 
 def test_a_pool_that_grows_keeps_what_waits() -> None:
