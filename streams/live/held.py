@@ -65,11 +65,11 @@ class Held:
     def of(self, bucket: int) -> npt.NDArray[Any]:
         """The same of one bucket."""
         events = self.all()
-        return events[events["bucket"] == bucket]
+        return events[events["bucket"] == bucket]  # type: ignore[no-any-return]
 
     def names(self) -> npt.NDArray[np.int32]:
         """Codes of the names of all places, those of free ones too, as a view."""
-        return self.pool.events["names"]  # type: ignore[no-any-return]
+        return self.pool.events["names"]
 
     def add(self, stored: Iterable[npt.NDArray[Any]], table: sessions.Table) -> None:
         """Take over stored events, whose sessions are there: of all buckets at once, for the order of arrival."""
@@ -90,10 +90,10 @@ class Held:
 
 
 def _room_for(places: int) -> Pool:
-    none = np.full((3, places), -1, np.int32)
+    rows, behind, earlier = np.full((3, places), -1, np.int32)
     later = np.arange(1, places + 1, dtype=np.int32)
     later[-1] = -1
-    return Pool(np.zeros(places, LIVE_EVENT), *none, later, np.array([-1, -1, 0], np.int32))
+    return Pool(np.zeros(places, LIVE_EVENT), rows, behind, earlier, later, np.array([-1, -1, 0], np.int32))
 
 
 @inlined
