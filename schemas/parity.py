@@ -17,7 +17,7 @@ CAUSES = {
     "duplicate": "copies that live took for new ones: it remembers few ids, and only within a session",
     "split": "the session's records are in several partitions or topics, which live folds apart",
     "reopened": "the session went on after the time-out: live had closed it",
-    "order": "records that overtook each other, and reports that live waits for: live folds them as they come",
+    "order": "records that overtook each other by more than live waits, and those that it waits for",
     "not live yet": "batch has the records, the stream has not read them",
     "still open": "the stream has the records, no published batch holds them yet",
 }

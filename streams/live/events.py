@@ -39,6 +39,7 @@ REPEATED: Final = 6
 LATE: Final = 7
 """A record that was no longer waited for."""
 
+# `held_ms`: the received clock when the event began to wait for an earlier one (`streams/live/held.py`).
 LIVE_EVENT = np.dtype(
     [
         *EVENT_FIELDS,
@@ -50,6 +51,7 @@ LIVE_EVENT = np.dtype(
         ("group_1", "u8"),
         ("group_2", "u8"),
         ("digest", "u8"),
+        ("held_ms", "i8"),
         ("names", "i4", (len(DIMENSIONS),)),
     ]
 )
@@ -129,7 +131,7 @@ class EventList:
             (
                 *(getattr(numbers, name) for name in EventNumbers.__struct_fields__),
                 offset, FOLDED, bucket, False, False, *group_hashes(fact.session_id),
-                digest_of(fact.event_id, EVENT_ID),
+                digest_of(fact.event_id, EVENT_ID), 0,
                 tuple(self._names.code(getattr(fact, name)) for name in DIMENSIONS),
             )
         )  # fmt: skip

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from infra.compiled import compiled, inlined
 from schemas.piece import FIRST_PART, MINUTE
 from schemas.quality import MINUTE_MS, PARTS
+from schemas.reorder import HELD_EVENTS, is_ahead
 from schemas.session import advance, begin, belongs
-from streams.live import minutes, sessions
+from schemas.session_state import ABSENT
+from streams.live import held, minutes, sessions
 from streams.live.events import ARRIVED, EVENT, FOLDED, LATE, REJECTED, RELEASED, REPEATED
 
 APPLIED: Final = 0
@@ -32,7 +34,7 @@ COUNTS = {
     "duplicates": "events that a client sent again",
     "rejected": "records that broke their contract; the sink dead-letters them",
     "misplaced": "records (among the applied) in another partition than their key belongs to",
-    "held": "reports that wait for an earlier one: applied, and none of the other four yet",
+    "held": "events and reports that wait for an earlier one: applied, and none of the other four yet",
 }
 """Count → what it counts, in the order of the places above."""
 
@@ -60,6 +62,7 @@ class Live(NamedTuple):
     """All state of a partition that the compiled code works on."""
 
     sessions: sessions.Table
+    held: held.Pool
     minutes: minutes.Table
     buckets: Buckets
     minute_through: npt.NDArray[np.int64]
@@ -77,20 +80,47 @@ def fold_events(live: Live, events: Any, first: int, timeout_ms: int, freeze_aft
     """Fold events from place `first` on; returns where room ran out (make some, and go on there), or their number."""
     state = live.scalars
     for i in range(first, len(events)):
-        if not (sessions.has_room(live.sessions) and minutes.has_room(live.minutes, len(live.pieces))):
+        if not _has_room(live):
             return i
         event = events[i]
         clock_before = state[CLOCK]
         if event.received_ms > clock_before:
+            # Before minutes are frozen: what waits came in time for them, however long no record came.
+            while held.is_due(live.held, event.received_ms):
+                _give_up_oldest(live, event.offset, timeout_ms)
+                if not _has_room(live):
+                    return i
             _advance_clock(live, event.received_ms, freeze_after_ms)
         bucket = event.bucket
         if event.offset < live.buckets.through[bucket]:
             continue
-        if live.buckets.dirty_since[bucket] < 0:
-            live.buckets.dirty_since[bucket] = event.offset
-            live.buckets.dirty_clock[bucket] = clock_before
+        _mark(live, bucket, event.offset, clock_before)
         _take(live, event, timeout_ms, event.offset >= state[TOTALS_THROUGH])
     return len(events)
+
+
+@inlined
+def _has_room(live: Live) -> bool:
+    """Whether there is room for whatever one record may bring, with all that it releases of one session."""
+    return (
+        sessions.has_room(live.sessions)
+        and held.has_room(live.held)
+        and minutes.has_room(live.minutes, most_pieces(len(live.pieces)))
+    )
+
+
+@compiled
+def most_pieces(of_an_event: int) -> int:
+    """Pieces that one record may bring, by those of one event."""
+    return of_an_event * (HELD_EVENTS + 2)
+
+
+@inlined
+def _mark(live: Live, bucket: int, offset: int, clock_before: int) -> None:
+    """The record at `offset` changes a bucket."""
+    if live.buckets.dirty_since[bucket] < 0:
+        live.buckets.dirty_since[bucket] = offset
+        live.buckets.dirty_clock[bucket] = clock_before
 
 
 @inlined
@@ -119,40 +149,103 @@ def _take(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> None:
     if fate in (ARRIVED, RELEASED):
         counts[HELD] += one * event.seq
         return
-    is_new = True
     if fate in (EVENT, FOLDED):
-        is_new = _fold(live, event, timeout_ms, is_counted)
-    elif fate == REPEATED:
+        row = _session_of(live, event, timeout_ms)
+        if fate == EVENT and is_ahead(live.sessions.rows[row], event.seq) and not event.is_derived:
+            _hold(live, row, event, timeout_ms, one)
+            return
+        _settle(live, row, event, timeout_ms, is_counted)
+        if live.held.ends[held.OLDEST] >= 0 and live.sessions.waiting[row] >= 0:
+            _drain(live, row, ABSENT, event.offset, timeout_ms)
+        return
+    if fate == REPEATED:
         row = sessions.find(live.sessions, event.group_1, event.group_2)
         if row >= 0:
             live.sessions.rows[row].duplicate_event_count += 1
-        is_new = False
-    if fate == FOLDED:
-        return
-    if not is_new:
-        counts[DUPLICATES] += one
-    elif fate == LATE or event.at_ms // MINUTE_MS < live.scalars[OPEN_MINUTE]:
-        counts[LATE_EVENTS] += one
-    else:
-        counts[COUNTED_EVENTS] += one
+    _count(live, event, fate != REPEATED, one)
 
 
 @inlined
-def _fold(live: Live, event: Any, timeout_ms: int, is_counted: bool) -> bool:
-    """Whether the event was folded: not one that its session has seen."""
+def _count(live: Live, event: Any, is_new: bool, one: int) -> None:
+    """A record's turn has come."""
+    if not is_new:
+        live.counts[DUPLICATES] += one
+    elif event.fate == LATE or event.at_ms // MINUTE_MS < live.scalars[OPEN_MINUTE]:
+        live.counts[LATE_EVENTS] += one
+    else:
+        live.counts[COUNTED_EVENTS] += one
+
+
+@inlined
+def _hold(live: Live, row: int, event: Any, timeout_ms: int, one: int) -> None:
+    """Let an event wait for those before it."""
+    session = live.sessions.rows[row]
+    session.last_received_ms = max(session.last_received_ms, event.received_ms)
+    live.counts[HELD] += one
+    if held.put(live.held, live.sessions, row, event, live.scalars[CLOCK]) > HELD_EVENTS:
+        first = live.held.events[live.sessions.waiting[row]].seq
+        _drain(live, row, first, event.offset, timeout_ms)
+
+
+@compiled
+def _give_up_oldest(live: Live, offset: int, timeout_ms: int) -> None:
+    """What has waited longest is due, by the record at `offset`: so is what is before it in its session."""
+    place = live.held.ends[held.OLDEST]
+    event = live.held.events[place]
+    _mark(live, event.bucket, offset, live.scalars[CLOCK])
+    _drain(live, live.held.rows[place], event.seq, offset, timeout_ms)
+
+
+@compiled
+def _drain(live: Live, row: int, given_up: int, offset: int, timeout_ms: int) -> None:
+    """Fold the events of a session that wait no longer: up to the number `given_up`, and what goes on from there.
+
+    They count as the record's at `offset`, which released them: what holds that one holds them.
+    """
+    is_counted = offset >= live.scalars[TOTALS_THROUGH]
+    while live.sessions.waiting[row] >= 0:
+        event = live.held.events[live.sessions.waiting[row]]
+        if event.seq > given_up and is_ahead(live.sessions.rows[row], event.seq):
+            return
+        held.take(live.held, live.sessions, row)
+        event.offset = offset
+        if is_counted:
+            live.counts[HELD] -= 1
+        _settle(live, row, event, timeout_ms, is_counted)
+
+
+@inlined
+def _session_of(live: Live, event: Any, timeout_ms: int) -> int:
+    """Row of the session that an event is of, a new one where it begins one."""
     row = sessions.find(live.sessions, event.group_1, event.group_2)
     if row < 0:
         row = sessions.insert(live.sessions, event.group_1, event.group_2, event.bucket)
         _open(live, row, event)
     else:
         known = live.sessions.rows[row]
-        is_over = live.scalars[CLOCK] - known.last_received_ms > timeout_ms
+        is_over = live.scalars[CLOCK] - known.last_received_ms > timeout_ms and live.sessions.waiting[row] < 0
         if is_over or not belongs(known, event.at_ms, timeout_ms):
             _open(live, row, event)
+    return row
+
+
+@inlined
+def _settle(live: Live, row: int, event: Any, timeout_ms: int, is_counted: bool) -> None:
+    """Fold an event into its session and count its record, if it stands for one."""
+    is_new = _fold(live, row, event, timeout_ms, is_counted)
+    if event.fate == EVENT:
+        _count(live, event, is_new, 1 if is_counted else 0)
+
+
+@inlined
+def _fold(live: Live, row: int, event: Any, timeout_ms: int, is_counted: bool) -> bool:
+    """Whether the event was folded: not one that its session has seen."""
     session = live.sessions.rows[row]
     if sessions.is_repeat(session, event.digest):
         session.duplicate_event_count += 1
         return False
+    if session.event_count == 0:  # the one that opened the session may wait
+        begin(session, event)
     made = advance(session, event, timeout_ms, live.pieces)
     for k in range(made):
         piece = live.pieces[k]

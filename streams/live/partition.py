@@ -28,6 +28,7 @@ from schemas.quality import HEARD_WITHIN_MS, MINUTE_MS, PARTS
 from schemas.session_state import PLAYING, STALLED
 from streams.live import fold, records
 from streams.live.events import BUCKETS
+from streams.live.held import Held
 from streams.live.minutes import Minutes
 from streams.live.names import FIRST_CODES, Names
 from streams.live.place import Place
@@ -93,6 +94,7 @@ class LivePartition:
         self._rules = rules
         self.names = Names()
         self.sessions = Sessions()
+        self.held = Held()
         place = Place(source.topic.name, number, partitions)
         self.minutes = Minutes(place)
         self.counts = fold.no_counts()
@@ -124,12 +126,15 @@ class LivePartition:
             self.next = position.offset
             self._scalars[fold.CLOCK] = self._durable_clock_ms = position.clock_ms
             self._scalars[fold.OPEN_MINUTE] = self._open_minute(position.clock_ms)
+        held = []
         for bucket in range(BUCKETS):
             if (value := stored.get(records.bucket_key(self.number, bucket))) is not None:
                 record = records.unpack(records.BucketRecord, value)
                 self._buckets.through[bucket] = records.through_of(value)
                 self._streams[bucket] = record.streams
                 self.sessions.add(records.sessions_of(record, self.names), bucket)
+                held.append(records.held_of(record, self.names))
+        self.held.add(held, self.sessions.table)
         self._load_totals(stored)
         through = []
         for key in records.minutes_in(stored, self.number):
@@ -172,8 +177,8 @@ class LivePartition:
 
     def _live(self) -> fold.Live:
         return fold.Live(
-            self.sessions.table, self.minutes.table, self._buckets, self._minute_through, self._scalars, self.counts,
-            self.sums, self._empty, self._pieces,
+            self.sessions.table, self.held.pool, self.minutes.table, self._buckets, self._minute_through, self._scalars,
+            self.counts, self.sums, self._empty, self._pieces,
         )  # fmt: skip
 
     def _make_room(self) -> None:
@@ -181,7 +186,9 @@ class LivePartition:
 
         if not sessions.has_room(self.sessions.table):
             self.sessions.grow()
-        if not minutes.has_room(self.minutes.table, len(self._pieces)):
+        if not self.held.has_room:
+            self.held.grow()
+        if not minutes.has_room(self.minutes.table, fold.most_pieces(len(self._pieces))):
             self.minutes.grow()
 
     def concurrent(self, now_ms: int) -> int:
@@ -261,7 +268,13 @@ class LivePartition:
 
     def _pack_bucket(self, bucket: int) -> tuple[bytes, bytes | None]:
         rows = self.sessions.table.rows[self.sessions.of(bucket)]
-        record = records.BucketRecord(records.STATE_VERSION, records.to_array(rows, self.names), self._streams[bucket])
+        held = self.held.of(bucket)
+        record = records.BucketRecord(
+            records.STATE_VERSION,
+            records.to_array(rows, self.names),
+            self._streams[bucket],
+            records.to_array(held, self.names) if len(held) else None,
+        )
         # In a replay the loaded record may be ahead of us.
         through = max(self.next or 0, int(self._buckets.through[bucket]))
         self._buckets.dirty_since[bucket] = -1
@@ -314,7 +327,8 @@ class LivePartition:
         bucket, self._swept = self._swept, (self._swept + 1) % BUCKETS
         rows = self.sessions.of(bucket)
         heard = self.sessions.table.rows["last_received_ms"][rows]
-        over = rows[self.clock_ms - heard > self._rules.timeout_ms]
+        is_over = (self.clock_ms - heard > self._rules.timeout_ms) & (self.sessions.table.waiting[rows] < 0)
+        over = rows[is_over]
         self.sessions.drop(over)
         forgotten = self._reader.forget(bucket, self.clock_ms)
         if (len(over) or forgotten) and self._buckets.dirty_since[bucket] < 0:
@@ -326,8 +340,10 @@ class LivePartition:
     def _forget_names(self) -> None:
         """Titles come and go."""
         rows, live = self.sessions.table.rows, self.sessions.live()
-        used = np.union1d(rows["names"][live], self.minutes.rows()["names"])
+        held = self.held.names()
+        used = np.union1d(np.union1d(rows["names"][live], held), self.minutes.rows()["names"])
         if 2 * len(used) < len(self.names):
             new = self.names.without(used.tolist())
             rows["names"][live] = new[rows["names"][live]]
+            held[:] = new[held]
             self.minutes.rename(new)

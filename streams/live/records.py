@@ -20,6 +20,7 @@ from faust.stores.memory import Store
 from infra.errors import PositionRefused
 from schemas.cmcd.order import LiveStream
 from schemas.quality import PARTS
+from streams.live.events import LIVE_EVENT
 from streams.live.minutes import ROW
 from streams.live.names import Names
 from streams.live.sessions import empty_session
@@ -47,6 +48,8 @@ class BucketRecord(msgspec.Struct, array_like=True):
     sessions: Array
     streams: dict[str, LiveStream] = {}
     """Session → the stream of reports that tells it; of players' reports only."""
+    held: Array | None = None
+    """Events that wait for an earlier one of their session; of playback events only."""
 
 
 class MinuteRecord(msgspec.Struct, array_like=True):
@@ -164,6 +167,11 @@ def _format(kind: np.dtype[Any]) -> tuple[str, list[int]]:
 def sessions_of(record: BucketRecord, names: Names) -> npt.NDArray[Any]:
     """The sessions of a stored bucket."""
     return from_array(record.sessions, empty_session(), names)
+
+
+def held_of(record: BucketRecord, names: Names) -> npt.NDArray[Any]:
+    """The events of a stored bucket that wait."""
+    return from_array(record.held, np.zeros(1, LIVE_EVENT), names) if record.held else np.empty(0, LIVE_EVENT)
 
 
 def rows_of(record: MinuteRecord, names: Names) -> npt.NDArray[Any]:

@@ -42,6 +42,8 @@ class Table(NamedTuple):
     rows: npt.NDArray[Any]
     buckets: npt.NDArray[np.int16]
     """Bucket of each row, -1 for a free one."""
+    waiting: npt.NDArray[np.int32]
+    """Place of the first event that each row's session holds (`streams/live/held.py`), -1: none."""
     free: npt.NDArray[np.int32]
     """Stack of free rows."""
     used: npt.NDArray[np.int64]
@@ -85,6 +87,7 @@ class Sessions:
         size = len(old.rows)
         new.rows[:size] = old.rows
         new.buckets[:size] = old.buckets
+        new.waiting[:size] = old.waiting
         live = np.flatnonzero(new.buckets >= 0).astype(np.int32)
         free = np.flatnonzero(new.buckets < 0)[::-1]
         new.free[: len(free)] = free
@@ -98,6 +101,7 @@ def _room_for(rows: int) -> Table:
         empty_index(rows),
         np.zeros(rows, SESSION),
         np.full(rows, -1, np.int16),
+        np.full(rows, -1, np.int32),
         np.arange(rows - 1, -1, -1, dtype=np.int32),
         np.array([rows, 0], np.int64),
     )

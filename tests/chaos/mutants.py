@@ -159,6 +159,20 @@ MUTANTS = (
         ANY_CRASH,
     ),
     Mutant(
+        "stream: an event that waits is written with its bucket",
+        "streams/live/partition.py",
+        "            records.to_array(held, self.names) if len(held) else None,\n",
+        "            None,\n",
+        ANY_CRASH,
+    ),
+    Mutant(
+        "stream: a bucket in which an event is released has changed",
+        "streams/live/fold.py",
+        "    _mark(live, event.bucket, offset, live.scalars[CLOCK])\n",
+        "",
+        ANY_CRASH,
+    ),
+    Mutant(
         "stream: of two states of a bucket the one with the higher offset counts",
         "streams/live/records.py",
         "            if known is None or known[:_THROUGH_BYTES] <= value[:_THROUGH_BYTES]:\n",

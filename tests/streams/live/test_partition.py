@@ -27,20 +27,23 @@ from tests.streams.live.world import (
     store,
     taken,
     totals,
+    waiting,
     wire,
 )
 
 
 @st.composite
 def topics(draw: st.DrawFn) -> list[FakeRecord]:
-    """Records of a few viewers: in and out of order, repeated, late, broken."""
-    records, stamp_ms = [], START_MS
+    """Records of a few viewers: in and out of order, repeated, lost, late, broken."""
+    records, stamp_ms, numbers = [], START_MS, [0] * 6
     for offset in range(draw(st.integers(1, 60))):
-        stamp_ms += draw(st.sampled_from([0, 10, 5_000, 61_000]))
-        user = f"u{draw(st.integers(0, 5))}"
+        stamp_ms += draw(st.sampled_from([0, 10, 10, 5_000, 61_000]))
+        viewer = draw(st.integers(0, 5))
+        numbers[viewer] += draw(st.sampled_from([1, 1, 2, 2, -1]))
+        user, seq = f"u{viewer}", draw(st.sampled_from([numbers[viewer]] * 4 + [None]))
         kind = draw(st.sampled_from(sorted(PLAYBACK.rank)))
         at_ms = stamp_ms - draw(st.sampled_from([0, 500, 30_000, 400_000]))
-        raw = wire(kind, at_ms, userId=user, sessionId=f"{user}-1", eventId=str(draw(st.integers(0, 40))))
+        raw = wire(kind, at_ms, userId=user, sessionId=f"{user}-1", eventId=str(draw(st.integers(0, 40))), seq=seq)
         broken = draw(st.integers(0, 9)) == 0
         records.append(FakeRecord(offset, stamp_ms, b"{" if broken else raw, user.encode()))
     return records
@@ -63,6 +66,7 @@ def test_crash_and_replay_equal_no_crash(
     # The words by which `make mutate` knows a verdict.
     assert totals(last) == totals(whole), "the verdict is red: totals"
     assert sessions(last) == sessions(whole), "the verdict is red: sessions"
+    assert waiting(last) == waiting(whole), "the verdict is red: held"
     expected = {key: json.loads(value) for key, value in rows(whole)}
     for key, row in expected.items():
         assert {n: v for n, v in published[key].items() if n != "position"} == {
@@ -70,7 +74,8 @@ def test_crash_and_replay_equal_no_crash(
         }, f"the verdict is red: {key}"
     counts = last.fates()
     assert counts["applied"] == len(records)
-    assert counts["applied"] == sum(counts[name] for name in ("counted", "late", "duplicates", "rejected"))
+    assert counts["applied"] == sum(counts[name] for name in ("counted", "late", "duplicates", "rejected", "held"))
+    assert counts["held"] == len(waiting(last))
 
 
 def test_a_first_flush_that_was_cut_off_before_its_position_is_held() -> None:

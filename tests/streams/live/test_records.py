@@ -69,6 +69,17 @@ def test_state_of_a_version_with_other_fields_is_read() -> None:
     assert older.minutes.rows()["parts"].tolist() == today.minutes.rows()["parts"].tolist()
 
 
+def test_state_of_a_version_in_which_nothing_waited_is_read() -> None:
+    stored = played()
+    today = partition(stored)
+    for key, value in stored.items():
+        if key.split(b"/")[1].isdigit():
+            fields = msgspec.msgpack.decode(zstandard.decompress(value[8:]))
+            assert len(fields) == 4
+            stored[key] = value[:8] + zstandard.compress(msgspec.msgpack.encode(fields[:3]))
+    assert sessions(partition(stored)) == sessions(today)
+
+
 def test_state_of_another_meaning_is_refused_with_what_to_do() -> None:
     first_version = (5).to_bytes(8, "big") + msgspec.msgpack.encode([1, "topic-1", 5])
     with pytest.raises(PositionRefused, match=r"has version 1, this worker reads 2\. Stop it and delete"):

@@ -69,6 +69,15 @@ def sessions(live: LivePartition) -> dict[tuple[int, int], tuple[Any, ...]]:
     }  # fmt: skip
 
 
+def waiting(live: LivePartition) -> list[tuple[Any, ...]]:
+    """The events that wait, with the texts of their names."""
+    return [
+        (*(event[name].item() for name in event.dtype.names if name not in ("names", "playback_rate")),
+         *(live.names.text(code) for code in event["names"].tolist()))
+        for event in live.held.all()
+    ]  # fmt: skip
+
+
 @dataclass
 class Arriving:
     """Records up to a place that are applied while a flush is made, in random portions."""

@@ -65,7 +65,7 @@ def test_sides_that_hold_the_same_in_order_are_equal(settings: Settings) -> None
 
 def test_a_late_event_is_counted_in_its_minute(settings: Settings) -> None:
     freeze_s = settings.live_freeze_after_s
-    late = event(50, "heartbeat", 9, session="s2", received_s=200 + freeze_s)
+    late = event(50, "heartbeat", 1, session="s2", received_s=200 + freeze_s)
     clock = event(190 + freeze_s, "play", 0, session="s3")
     compared = World(numbered([*VIEWING, clock, late]), settings).compare()
     sound(compared)
@@ -73,16 +73,25 @@ def test_a_late_event_is_counted_in_its_minute(settings: Settings) -> None:
 
 
 def test_a_copy_behind_the_memory_of_ids_is_a_duplicate(settings: Settings) -> None:
-    beats = [event(70 + n, "heartbeat", 100 + n) for n in range(30)]
+    beats = [event(70 + n, "heartbeat", 3 + n) for n in range(30)]
     again = event(1, "first_frame", 1, received_s=101)
     compared = World(numbered([*VIEWING[:3], *beats, again]), settings).compare()
     sound(compared)
     assert causes(compared, "events") == {"duplicate": -1}
 
 
-def test_events_that_overtake_each_other_are_of_the_order(settings: Settings) -> None:
-    paused = event(20, "pause", 5, received_s=62)
-    compared = World(numbered([*VIEWING, paused]), settings).compare()
+def overtaken(received_s: float) -> list[tuple[int, int, bytes]]:
+    """The pause, which the player tells before the heartbeat, is received then."""
+    paused = event(20, "pause", 2, received_s=received_s)
+    return [*VIEWING[:2], paused, event(61, "heartbeat", 3), event(70, "stop", 4)]
+
+
+def test_events_that_overtake_each_other_are_put_in_order(settings: Settings) -> None:
+    assert World(numbered(overtaken(62)), settings).compare().differences == []
+
+
+def test_events_that_are_overtaken_by_more_than_live_waits_are_of_the_order(settings: Settings) -> None:
+    compared = World(numbered(overtaken(65)), settings).compare()
     sound(compared)
     assert causes(compared, "playing_ms")["order"] == 20_000 - 61_000
 
