@@ -5,8 +5,10 @@ The commit is a compare-and-set on the target's version, by Delta's transaction 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from batch.adopt import TRANSACTION, adopt
 from batch.history import version
 from batch.spark import retry_conflicts
 from batch.stage import REMOVED, in_dates, read_version
@@ -19,11 +21,12 @@ from schemas.table import Table
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-TRANSACTION = "playlake.commit"
 
+def commit_table(session: Callable[[], SparkSession], settings: Settings, table: Table, manifest: Manifest) -> int:
+    """Put what is staged into the table, once, in one commit. Returns the version; raises StageRefused if it moved.
 
-def commit_table(spark: SparkSession, settings: Settings, table: Table, manifest: Manifest) -> int:
-    """Put what is staged into the table, once, in one commit. Returns the version; raises StageRefused if it moved."""
+    `session`: a Spark session, asked for when one is needed.
+    """
     path, stage_id, staged = table.path(settings.lake_root), manifest.stage_id, manifest.tables[table.name]
 
     def attempt() -> None:
@@ -33,6 +36,9 @@ def commit_table(spark: SparkSession, settings: Settings, table: Table, manifest
             msg = f"{table.full_name} was staged on version {staged.base} and is at {there} now; stage again"
             raise StageRefused(msg)
         record = Progress(stage_id=stage_id, complete=staged.complete, now=staged.now, sources=staged.sources).to_json()
+        if adopt(settings.lake_root, table, manifest, record):
+            return
+        spark = session()
         if manifest.is_whole:
             _overwrite(spark, settings, table, staged, record)
         elif table.layer == "gold":

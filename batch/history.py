@@ -16,6 +16,17 @@ def version(path: str) -> int | None:
     return None if table is None else int(table.version())
 
 
+def rows_in(path: str, at: int | None) -> int:
+    """How many rows the log says that a version has; none when there is no version."""
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+    if at is None:
+        return 0
+    counts = pa.table(DeltaTable(path, version=at).get_add_actions(flatten=True))["num_records"].to_pylist()
+    return sum(count or 0 for count in counts)
+
+
 def has_new_files(path: str, after: int | None, until: int) -> bool:
     """Whether versions `(after, until]` of a table (all up to `until` when None) may have brought it rows.
 

@@ -14,7 +14,7 @@ from batch.commit import commit_table
 from batch.gold.stage import gold_tables, stage_gold
 from batch.silver.events import stage_events
 from batch.silver.sessions import stage_sessions
-from batch.spark import spark_session
+from batch.spark import spark_session, spark_when_asked
 from batch.stage import Days, Job, new_stage_id
 from infra.errors import StageRefused
 from infra.settings import Settings
@@ -40,7 +40,8 @@ def stage(
     """
     with spark_session(settings) as spark:
         job = Job(spark, settings, new_stage_id(), days, is_whole)
-        tables = _silver(job) if layer == "silver" else _gold(job)
+        with job.memory.kept:
+            tables = _silver(job) if layer == "silver" else _gold(job)
     if not tables:
         return None
     manifest = Manifest(stage_id=job.stage_id, layer=layer, tables=tables, is_whole=is_whole)
@@ -64,11 +65,11 @@ def commit(settings: Settings, layer: StagedLayer) -> tuple[Manifest, dict[str, 
     # A merge needs the session's configuration for itself.
     alone = [name for name in names if name == SESSIONS.name or manifest.tables[name].removed is not None]
     together = [name for name in names if name not in alone]
-    with spark_session(settings) as spark:
+    with spark_when_asked(settings) as session:
 
         def one(name: str) -> int:
             started, staged = time.monotonic(), manifest.tables[name]
-            version = commit_table(spark, settings, tables[name], manifest)
+            version = commit_table(session, settings, tables[name], manifest)
             _report("committed", tables[name], staged, started, version=version)
             return version
 

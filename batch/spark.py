@@ -7,14 +7,17 @@ import logging
 import re
 import tempfile
 import time
+import uuid
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from batch.delta_log import create
 from batch.history import columns_of
 from infra import compiled
 from infra.errors import ProcessError
@@ -34,6 +37,8 @@ CONFLICTS = (
 )  # fmt: skip
 CONFLICT_RETRIES = 5
 CONFLICT_PAUSE_S = 0.2
+SESSION_IDS = 1000
+"""So many are tried: a server remembers that many sessions that have ended, whose ids it takes no more."""
 SESSION_CONFIG = {
     "spark.sql.session.timeZone": "UTC",
     # A stage that has no rows, again, is a stage all the same: its commit says so.
@@ -46,29 +51,28 @@ SESSION_CONFIG = {
     "spark.sql.maxConcurrentOutputFileWriters": "8",
     # Each of those files keeps so much in memory: a quarter of the default.
     "parquet.block.size": str(32 * 2**20),
+    # A quarter of the default: with two or three tasks for two cores one of them would often wait for the other.
+    "spark.sql.files.maxPartitionBytes": str(32 * 2**20),
+    # As every reader of Delta expects them; Spark's own default is older than Parquet's type.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
 
 
 @contextmanager
-def spark_session(settings: Settings) -> Iterator[SparkSession]:
-    """A session on the Connect server at `settings.spark_url`. Raises ProcessError when none answers."""
+def spark_session(settings: Settings, *, is_own: bool = False) -> Iterator[SparkSession]:
+    """A session on the Connect server at `settings.spark_url`. Raises ProcessError when none answers.
+
+    All that run the same code have one session there, which stays: its Python workers have loaded the code, and what
+    Spark compiles for a query is of use to the next. `is_own`: another that ends with the block, for whoever changes
+    its configuration.
+    """
     from pyspark.errors import PySparkException
-    from pyspark.sql import SparkSession
-    from pyspark.sql.connect.client.retries import DefaultPolicy
 
     # What fails is raised; the client also logs it and warns of it.
     logging.getLogger("pyspark.sql.connect").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]")
-    spark = None
     try:
-        spark = SparkSession.builder.remote(settings.spark_url).create()
-        # The client's own policy hangs for minutes when the server is gone.
-        cast("Any", spark).client.set_retry_policies(
-            [DefaultPolicy(max_retries=4, initial_backoff=50, max_backoff=2000)]
-        )
-        for name, value in SESSION_CONFIG.items():
-            spark.conf.set(name, value)
-        _ship(spark)
+        spark = _own(settings) if is_own else _shared(settings)
     except PySparkException as error:
         msg = f"no Spark Connect server answers at {settings.spark_url} ({_cause(error)}); start it by `playlake up`"
         raise ProcessError(msg) from None
@@ -78,10 +82,66 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
         spark.stop()
 
 
-def _ship(spark: SparkSession) -> None:
-    """Send our packages."""
+def _own(settings: Settings) -> SparkSession:
     with tempfile.TemporaryDirectory() as folder:
-        cast("Any", spark).addArtifacts(str(code_zip(Path(folder))), pyfile=True)
+        return _opened(settings.spark_url, code_zip(Path(folder)))
+
+
+def _shared(settings: Settings) -> SparkSession:
+    """The session of all that run this code. The server ends one that was idle for an hour, and its id with it."""
+    from pyspark.errors import PySparkException
+
+    url = settings.spark_url
+    with tempfile.TemporaryDirectory() as folder:
+        code = code_zip(Path(folder))
+        for number in range(SESSION_IDS):
+            session_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{code.name}/{number}")
+            try:
+                spark = _opened(f"{url}{';' if '/;' in url else '/;'}session_id={session_id}", code)
+            except PySparkException as error:
+                if "SESSION_CLOSED" not in str(error):
+                    raise
+            else:
+                cast("Any", spark).release_session_on_close = False
+                return spark
+    return _own(settings)
+
+
+def _opened(url: str, code: Path) -> SparkSession:
+    """A session with our configuration, and our packages for its Python workers."""
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    spark = SparkSession.builder.remote(url).create()
+    connect = cast("Any", spark)
+    # The client's own policy hangs for minutes when the server is gone.
+    connect.client.set_retry_policies([DefaultPolicy(max_retries=4, initial_backoff=50, max_backoff=2000)])
+    try:
+        for name, value in SESSION_CONFIG.items():
+            spark.conf.set(name, value)
+        connect.addArtifacts(str(code), pyfile=True)
+    except PySparkException:
+        connect.release_session_on_close = False  # nobody answers, or it has ended
+        spark.stop()
+        raise
+    return spark
+
+
+@contextmanager
+def spark_when_asked(settings: Settings) -> Iterator[Callable[[], SparkSession]]:
+    """A function that gives a session of one's own, opened when it is first asked for; any thread may ask."""
+    lock = Lock()
+    with ExitStack() as opened:
+        found: list[SparkSession] = []
+
+        def session() -> SparkSession:
+            with lock:
+                if not found:
+                    found.append(opened.enter_context(spark_session(settings, is_own=True)))
+                return found[0]
+
+        yield session
 
 
 def code_zip(folder: Path) -> Path:
@@ -108,15 +168,9 @@ def ensure_table(spark: SparkSession, path: str, table: Table) -> None:
         for addition in ([spark_ddl(new)] if new else []) + _new_parts(table, there):
             spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({addition})")
         return
-    partition = f"PARTITIONED BY (`{table.partition_by}`)" if table.partition_by else ""
-    comment = table.description.replace("'", "’")
     # Who comes next asks for the rows that changed.
-    properties = "'delta.enableChangeDataFeed' = 'true'"
-    statement = (
-        f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({spark_ddl(table.columns)}) USING delta {partition} "
-        f"COMMENT '{comment}' TBLPROPERTIES ({properties})"
-    )
-    retry_conflicts(lambda: spark.sql(statement))
+    properties = {"delta.enableChangeDataFeed": "true"}
+    create(path, arrow_schema(table.columns), table.partition_by, table.description, properties)
 
 
 def _new_parts(table: Table, there: set[str]) -> list[str]:
@@ -148,12 +202,13 @@ def as_contract(rows: DataFrame, columns: Iterable[Column]) -> DataFrame:
 
 def retry_conflicts(action: Callable[[], T]) -> T:
     """Run `action` again when another writer's commit came in between; `action` must bear being repeated."""
+    from deltalake.exceptions import CommitFailedError
     from pyspark.errors import PySparkException
 
     for attempt in range(CONFLICT_RETRIES + 1):
         try:
             return action()
-        except PySparkException as error:
+        except (CommitFailedError, PySparkException) as error:
             if attempt == CONFLICT_RETRIES or not is_conflict(error):
                 raise
             time.sleep(attempt * CONFLICT_PAUSE_S)
@@ -162,7 +217,9 @@ def retry_conflicts(action: Callable[[], T]) -> T:
 
 def is_conflict(error: Exception) -> bool:
     """Whether a Delta commit lost against another one."""
-    return any(name in str(error) for name in CONFLICTS)
+    from deltalake.exceptions import CommitFailedError
+
+    return isinstance(error, CommitFailedError) or any(name in str(error) for name in CONFLICTS)
 
 
 def _cause(error: Exception) -> str:

@@ -13,10 +13,11 @@ make every table of the layer anew, after its definition has changed. `playlake 
 rebuild` the same with `--whole`. Each step is a process of its own; what it hands to the next lies in the lake, in
 `<lake>/staging/<layer>/`:
 
-    <table>/             Delta. The rows that a commit will put: of silver the new and restated rows, of gold the whole
-                         new content of the partitions named in the manifest. **This is what the audit checks**, at the
-                         version that the manifest names (`Table.staging_path(lake_root)`, time travel; the latest
-                         version may belong to a later stage). It may have no rows: then only removals are staged.
+    <table>/             Delta; each stage's files are in a folder named by its id. The rows that a commit will put: of
+                         silver the new and restated rows, of gold the whole new content of the partitions named in the
+                         manifest. **This is what the audit checks**, at the version that the manifest names
+                         (`Table.staging_path(lake_root)`, time travel; the latest version may belong to a later stage).
+                         It may have no rows: then only removals are staged.
     <table>__removed/    Delta, silver only. Keys of the rows that go: restated ones, and sessions that are no more.
     manifest.json        `schemas.stage.Manifest`: stage id, and for each table the staged version, the version of the
                          target it was computed from, source versions. Written last: what it names is complete.
@@ -28,7 +29,10 @@ A table that is not in the manifest has nothing staged. `commit` goes on only if
 transaction identifier makes that a compare-and-set, so of two commits at once one wins, and the other finds its work
 done (same stage) or is refused (another stage; stage again). Committing twice changes nothing.
 
-Progress is nowhere but in the targets' Delta logs: each commit carries a `Progress` (schemas) in its userMetadata,
+A commit links the staged files into the target's folder and names them in one Delta commit (`batch/adopt.py`). Where
+rows must go out of files that have others too, or the target has not all the columns, Spark writes (`batch/commit.py`).
+
+Progress is nowhere but in the targets' Delta logs: each commit carries a `batch.history.Progress` in its userMetadata,
 and the newest one that has it is the table's watermark.
 """
 
@@ -36,24 +40,35 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, TypedDict
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
+from batch.day_files import WRITTEN, Layout, writing
+from batch.delta_log import replace_all, schema_of
 from batch.history import can_follow
-from batch.spark import retry_conflicts
+from batch.staged_files import actions_of, added_files, clean, log_of, rows_of
 from infra.errors import LakeDamaged, SettingsError
 from infra.settings import Settings
+from schemas.derive import spark_ddl
 from schemas.progress import Progress, commit_of, progress
 from schemas.table import Table
 
 if TYPE_CHECKING:
+    from deltalake import Schema
     from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger("batch.stage")
 
+T = TypeVar("T")
+
 REMOVED = "__removed"
+FEED_COLUMNS = ("_change_type", "_commit_version", "_commit_timestamp")
 KEEP_HOURS = 24
 """How long a staged version stays readable after a later one has replaced it. Longer than any job."""
 
@@ -114,6 +129,29 @@ class Watermark(TypedDict):
     now: datetime | None
 
 
+class Memory:
+    """What the tables of one run have in common: found once, by whoever asks first, and given back in the end."""
+
+    def __init__(self) -> None:
+        self.kept = ExitStack()
+        """Closed when the run ends."""
+        self._lock = Lock()
+        self._found: dict[Hashable, Future[Any]] = {}
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What `find` gives, or gave the first time that this was asked. Any thread may ask."""
+        with self._lock:
+            is_first = key not in self._found
+            future: Future[T] = self._found.setdefault(key, Future())
+        if is_first:
+            try:
+                future.set_result(find())
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+        return future.result()
+
+
 @dataclass(frozen=True)
 class Job:
     """One run of one layer's staging: of what is new, of the days to restate, or of all as if nothing were there."""
@@ -123,6 +161,7 @@ class Job:
     stage_id: str
     days: Days | None = None
     is_whole: bool = False
+    memory: Memory = field(default_factory=Memory)
 
     def path(self, table: Table) -> str:
         return table.path(self.settings.lake_root)
@@ -135,30 +174,44 @@ class Job:
         """A table as it was at one version."""
         return read_version(self.spark, self.path(table), at)
 
-    def read_staged(self, table: Table, at: int, suffix: str = "") -> DataFrame:
-        return read_version(self.spark, table.staging_path(self.settings.lake_root) + suffix, at)
+    def read_staged(self, table: Table, suffix: str = "") -> DataFrame:
+        """What this run has staged of a table: its files lie together, so no log need be asked."""
+        names = (table.grain[0], table.partition_by) if suffix == REMOVED else [column.name for column in table.columns]
+        schema = spark_ddl(column for column in table.columns if column.name in names)
+        folder = Path(table.staging_path(self.settings.lake_root) + suffix, self.stage_id)
+        folder.mkdir(parents=True, exist_ok=True)  # nobody has made it where there were no rows
+        return self.spark.read.schema(schema).parquet(str(folder))
 
-    def stage(
-        self, table: Table, rows: DataFrame, suffix: str = "", partition_by: Sequence[str] = ()
-    ) -> tuple[int, int]:
+    def stage(self, table: Table, rows: DataFrame, suffix: str = "") -> tuple[int, int]:
         """Put rows into the table's staging table, in one commit. Returns its version and the number of rows."""
-        from deltalake import DeltaTable
 
-        path = table.staging_path(self.settings.lake_root) + suffix
+        def write(folder: str) -> None:
+            if table.partition_by and any(kind.startswith("array") for _, kind in rows.dtypes):
+                # Spark writes a list element by element, and most of a histogram's are zeros.
+                rows.mapInArrow(writing(Layout.of(table, by_contract=False), folder), WRITTEN).collect()
+                return
+            writer = rows.write.mode("overwrite").option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
+            writer = writer.partitionBy(table.partition_by) if table.partition_by else writer
+            writer.parquet(folder)
 
-        def write() -> None:
-            if commit_of(path, self.stage_id) is None:
-                writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-                writer = writer.partitionBy(*partition_by) if partition_by else writer
-                writer.option("userMetadata", Progress(stage_id=self.stage_id).to_json()).save(path)
+        return self.stage_files(table, schema_of(rows), write, suffix)
 
-        retry_conflicts(write)
-        commit = commit_of(path, self.stage_id)
+    def stage_files(
+        self, table: Table, schema: Schema, write: Callable[[str], object], suffix: str = ""
+    ) -> tuple[int, int]:
+        """The same of what `write` writes to the folder that it is given, in a folder for each partition."""
+        path = Path(table.staging_path(self.settings.lake_root) + suffix)
+        folder = path / self.stage_id
+        write(str(folder))
+        files = list(added_files(path, folder))
+        note = Progress(stage_id=self.stage_id).to_json()
+        before = replace_all(path, schema, table.partition_by, files, note)
+        clean(path, (file.path for file in files), before, KEEP_HOURS * 3600)
+        commit = commit_of(str(path), self.stage_id)
         if commit is None:
             msg = f"{path}: expected the commit of stage {self.stage_id} in its log, found none"
             raise LakeDamaged(msg)
-        DeltaTable(path).vacuum(retention_hours=KEEP_HOURS, enforce_retention_duration=False, dry_run=False)
-        return int(commit["version"]), int(commit["operationMetrics"]["numOutputRows"])
+        return int(commit["version"]), rows_of(files)
 
     def watermark(self, done: Progress | None, complete: dict[str, int], now: datetime | None) -> Watermark:
         """How far the target has come after this stage. Restating days takes it no further."""
@@ -168,13 +221,11 @@ class Job:
 
     def stage_removed(self, table: Table, gone: DataFrame) -> Removed:
         """Stage the keys of rows that go. `gone` has the table's key and its partition column."""
-        from deltalake import DeltaTable
-
-        at, count = self.stage(table, gone, REMOVED, [f"{table.partition_by}"])
+        at, count = self.stage(table, gone, REMOVED)
         if not count:
             return Removed()
-        listed = DeltaTable(table.staging_path(self.settings.lake_root) + REMOVED, version=at).partitions()
-        return Removed(at, sorted(str(partition[f"{table.partition_by}"]) for partition in listed))
+        listed = actions_of(log_of(Path(table.staging_path(self.settings.lake_root) + REMOVED), at))
+        return Removed(at, sorted({f"{file.partition_values[f'{table.partition_by}']}" for file in listed}))
 
 
 def read_version(spark: SparkSession, path: str, at: int) -> DataFrame:
@@ -195,6 +246,3 @@ def changes(spark: SparkSession, path: str, after: int | None, until: int) -> Da
     feed = spark.read.format("delta").option("readChangeFeed", "true")
     rows = feed.option("startingVersion", after + 1).option("endingVersion", until).load(path)
     return rows.where("_change_type IN ('insert', 'update_postimage')").drop(*FEED_COLUMNS)
-
-
-FEED_COLUMNS = ("_change_type", "_commit_version", "_commit_timestamp")

@@ -76,14 +76,16 @@ def sql_names() -> dict[str, str]:
 def startup_histogram(alias: str) -> str:
     """The histogram over rows of `alias` that have a `startup_bucket`, as the last line of a SELECT in Spark.
 
-    Most rows of fine tables have no startup or one: to look for each bucket in those is most of what the table costs.
+    Two buckets are counted by one sum, in its lower and its upper half: sums are what Spark groups by fastest, and to
+    list buckets and count them in the end would be most of what fine tables cost. A half counts to 2,000 million.
     """
-    bucket, last = f"{alias}.startup_bucket", STARTUP_BUCKETS - 1
-    one = f"concat(array_repeat(0L, max({bucket})), array(1L), array_repeat(0L, {last} - max({bucket})))"
-    in_bucket = f"CAST(size(filter(collect_list({bucket}), b -> b = bucket)) AS BIGINT)"
+    bucket, upper = f"{alias}.startup_bucket", 1 << 32
+    counts = []
+    for even in range(0, STARTUP_BUCKETS, 2):
+        both = f"coalesce(sum(CASE {bucket} WHEN {even} THEN 1L WHEN {even + 1} THEN {upper}L ELSE 0L END), 0L)"
+        counts += [f"{both} & {upper - 1}L", f"shiftrightunsigned({both}, 32)"]
     return (
-        f"CASE count({bucket}) WHEN 0 THEN array_repeat(0L, {STARTUP_BUCKETS}) WHEN 1 THEN {one}"
-        f" ELSE transform(sequence(0, {last}), bucket -> {in_bucket}) END"
+        f"array({', '.join(counts)})"
         " AS startup_histogram  -- startups by bucket: bucket i counts those in [2^(i/4), 2^((i+1)/4)) ms"
     )
 

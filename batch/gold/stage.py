@@ -10,11 +10,13 @@ that a run computes comes of the same state, whatever is committed meanwhile.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
+from batch.delta_log import create, nullable, schema_of
+from batch.gold.changed import changed_days
 from batch.history import version
-from batch.spark import retry_conflicts
-from batch.stage import FEED_COLUMNS, Days, Job, in_dates
+from batch.stage import Days, Job, in_dates
 from infra.errors import SettingsError
 from infra.settings import ROOT
 from schemas.progress import progress
@@ -83,21 +85,10 @@ def _touched(job: Job, table: Table, complete: dict[str, int], read: dict[str, i
     days: set[str] = set()
     for source in sources_of(table):
         after, until = complete.get(source.full_name), read[source.full_name]
-        if after is None:
-            rows = job.read(source, until)
-        elif after < until:
-            feed = job.spark.read.format("delta").option("readChangeFeed", "true")
-            feed = feed.option("startingVersion", after + 1).option("endingVersion", until)
-            rows = feed.load(job.path(source)).drop(*FEED_COLUMNS)
-        else:
-            continue
-        days |= {str(row[0]) for row in rows.selectExpr(_days_of(source)).distinct().collect()}
+        if after is None or after < until:
+            found = partial(changed_days, job.path(source), source, after, until)
+            days |= job.memory.once((changed_days, source.full_name, after, until), found)
     return sorted(days)
-
-
-def _days_of(source: Table) -> str:
-    """The days that a row of a silver table takes part in."""
-    return "explode(sequence(start_date, to_date(ended_at)))" if source is SESSIONS else f"{source.partition_by}"
 
 
 def _takes_part(source: Table, days: Days) -> str:
@@ -128,14 +119,8 @@ def _ensure(job: Job, table: Table, rows: DataFrame) -> int:
     path = job.path(table)
     if (there := version(path)) is not None:
         return there
-    docs = {column.name: column.doc.replace("'", "’") for column in table.columns}
-    columns = ", ".join(
-        f"`{field.name}` {field.dataType.simpleString()} COMMENT '{docs.get(field.name, '')}'" for field in rows.schema
-    )
-    comment = table.description.replace("'", "’")
-    partition = f"PARTITIONED BY (`{table.partition_by}`)" if table.partition_by else ""
-    statement = f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({columns}) USING delta {partition} COMMENT '{comment}'"
-    retry_conflicts(lambda: job.spark.sql(statement))
+    docs = {column.name: column.doc for column in table.columns}
+    create(path, nullable(schema_of(rows, docs)), table.partition_by, table.description)
     return version(path) or 0
 
 

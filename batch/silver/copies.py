@@ -7,29 +7,39 @@ closer look tells them apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyspark.sql import DataFrame
 
 FEW = 1_000_000
 """So many hashes go to every task: 30 MB there and in the driver. Beyond it rows are shuffled, which is bounded too."""
+FEW_MOVED = 100_000
+"""So many rows are moved whole, which costs less than to look for their hashes first."""
+PLACE = ("event_id", "received_at", "partition", "offset")
+"""What tells the copies of an event apart."""
 _HASH = "xxhash64(event_id)"
 
 
-@contextmanager
-def repeated_ids(rows: DataFrame) -> Iterator[DataFrame | None]:
-    """Hashes of the ids that more than one of the rows bears, for the length of a block; None when they are not few."""
+def suspects(rows: DataFrame, kept: ExitStack) -> DataFrame | None:
+    """Those of the rows that may share an id, until `kept` ends; None when they are not few.
+
+    Of their columns the place and the groups.
+    """
     from pyspark.sql import functions as F
 
     twice = _hashes(rows).groupBy("_hash").count().where("count > 1").persist()
-    try:
-        [row] = twice.agg(F.sum("count").alias("rows")).collect()
-        yield twice.select("_hash") if (row["rows"] or 0) <= FEW else None
-    finally:
-        twice.unpersist()
+    kept.callback(twice.unpersist)
+    [row] = twice.agg(F.sum("count").alias("rows")).collect()
+    if (row["rows"] or 0) > FEW:
+        return None
+    columns = [name for name in ("group_id", "session_id", *PLACE) if name in rows.columns]
+    found = bearing(rows.select(columns), twice.select("_hash")).persist()
+    kept.callback(found.unpersist)
+    return found
 
 
 def bearing(rows: DataFrame, hashes: DataFrame) -> DataFrame:
@@ -49,21 +59,23 @@ def _hashes(rows: DataFrame) -> DataFrame:
     return rows.selectExpr(f"{_HASH} AS _hash")
 
 
-@contextmanager
-def first_copies(rows: DataFrame, count: int) -> Iterator[DataFrame]:
-    """Of the records that share an event_id the first received one, for the length of a block.
+def first_copies(rows: DataFrame, count: int, find: Callable[[], DataFrame | None]) -> DataFrame:
+    """Of the records that share an event_id the first received one.
 
     count   how many records there are
+    find    those of them that `suspects` finds
     """
     from pyspark.sql import functions as F
 
-    with repeated_ids(rows) if count > FEW else nullcontext() as hashes:
-        if hashes is None:
-            yield _placed(rows).where("_place = 1").drop("_place")
-            return
-        suspects = bearing(rows.select("event_id", "received_at", "partition", "offset"), hashes)
-        later = _placed(suspects).where("_place > 1").select("partition", "offset")
-        yield rows.join(F.broadcast(later), ["partition", "offset"], "left_anti")
+    found = None if count <= FEW_MOVED else find()
+    if found is None:
+        return _placed(rows).where("_place = 1").drop("_place")
+    return rows.join(F.broadcast(later_copies(found)), ["partition", "offset"], "left_anti")
+
+
+def later_copies(those: DataFrame) -> DataFrame:
+    """Partition and offset of the records that are not the first received of their event_id."""
+    return _placed(those.select(*PLACE)).where("_place > 1").select("partition", "offset")
 
 
 def _placed(records: DataFrame) -> DataFrame:

@@ -14,10 +14,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
+from deltalake import Schema
+
+from batch.delta_log import nullable
 from batch.history import has_new_files, version
-from batch.silver.copies import first_copies, like
+from batch.silver import copies
+from batch.silver.copies import first_copies, like, suspects
+from batch.silver.rewrite import Bronze, readable_files, rewrite
 from batch.spark import as_contract, ensure_table
 from batch.stage import Days, Job, Removed, changes
+from schemas.derive import arrow_schema
 from schemas.event import MAX_FUTURE, MAX_PAST, MAX_SKEW
 from schemas.stage import StagedTable
 from schemas.tables import BRONZE, SILVER_EVENTS
@@ -60,12 +66,15 @@ def stage_events(job: Job, topic: EventTopic) -> StagedTable | None:
         return None
 
     known = None if done is None else job.read(table, base)
-    restated = None
-    if known is not None and job.days is not None:
-        restated = known.where(job.days.sql("event_date")).select("event_id", "event_date")
-        known = known.where(f"NOT ({job.days.sql('event_date')})")
     removed = Removed()
-    with first_copies(new, seen.rows) as first:
+    if (made := _from_nothing(job, topic, until, seen) if known is None else None) is not None:
+        at, rows = made
+    else:
+        restated = None
+        if known is not None and job.days is not None:
+            restated = known.where(job.days.sql("event_date")).select("event_id", "event_date")
+            known = known.where(f"NOT ({job.days.sql('event_date')})")
+        first = first_copies(new, seen.rows, lambda: suspects_of(job, topic, after, until))
         put = _not_there(first, known, new, seen)
         replacing = Observation()
         counted = put.observe(replacing, F.count("_there.offset").alias("rows"))
@@ -86,6 +95,21 @@ def stage_events(job: Job, topic: EventTopic) -> StagedTable | None:
     )
 
 
+def _from_nothing(job: Job, topic: EventTopic, until: int, seen: Arrived) -> tuple[int, int] | None:
+    """Stage all of bronze, where the table has nothing yet: its files are rewritten. None where that can't be done."""
+    table, path = SILVER_EVENTS[topic.name], job.path(BRONZE[topic.name])
+    if job.days is not None or seen.rows <= copies.FEW_MOVED or (files := readable_files(path, until)) is None:
+        return None
+    those = suspects_of(job, topic, None, until)
+    if those is None:
+        return None
+
+    def write(folder: str) -> None:
+        rewrite(job.spark, Bronze(files, seen.rows, copies.later_copies(those)), table, folder)
+
+    return job.stage_files(table, nullable(Schema.from_arrow(arrow_schema(table.columns))), write)
+
+
 def arrivals(job: Job, topic: EventTopic, after: int | None, until: int) -> DataFrame:
     """Records of bronze versions `(after, until]`, or those of `job.days` as of `until`, as silver rows."""
     bronze = BRONZE[topic.name]
@@ -96,6 +120,14 @@ def arrivals(job: Job, topic: EventTopic, after: int | None, until: int) -> Data
         received = job.days.widened(before=1 + MAX_FUTURE.days, after=1 + MAX_PAST.days).sql("received_date")
         rows = job.read(bronze, until).where(f"{received} AND {job.days.sql('to_date(occurred_at)')}")
     return as_contract(rows.selectExpr("*", "to_date(occurred_at) AS event_date"), SILVER_EVENTS[topic.name].columns)
+
+
+def suspects_of(job: Job, topic: EventTopic, after: int | None, until: int) -> DataFrame | None:
+    """Those arrivals that may share an id, looked for once a run; None when they are not few."""
+    return job.memory.once(
+        (suspects_of, topic.name, after, until),
+        lambda: suspects(arrivals(job, topic, after, until), job.memory.kept),
+    )
 
 
 def look(new: DataFrame) -> Arrived:

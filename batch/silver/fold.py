@@ -2,6 +2,7 @@
 
 `fold_groups` makes the function for `mapInArrow`. In its input a group's rows follow each other, and no group is on two
 partitions: that costs one shuffle and a sort, where a Python call a group would cost several times as much as the fold.
+Where it is known how many rows a partition has, Arrow sorts them, which is quicker than Spark and can't spill.
 A group's rows are playback events, players' reports (which are translated first, all of a session at once), and tallies
 of both. Events stay columns (`schemas/whole`); only reports and tallies, which are few, become Python's objects.
 """
@@ -37,17 +38,29 @@ ROWS = 50_000
 """Rows folded at once, or more where a group has more: what Python spends on each column is then spread thin."""
 
 
-def fold_groups(now_ms: int, timeout_ms: int) -> Fold:
-    """The sessions as of received time `now_ms`."""
+def fold_groups(now_ms: int, timeout_ms: int, *, is_mixed: bool = False) -> Fold:
+    """The sessions as of received time `now_ms`. `is_mixed`: a group's rows may be anywhere on their partition."""
 
     def fold(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
         yield pa.RecordBatch.from_pylist([], arrow_schema(SESSIONS.columns))
-        for rows in whole_groups(batches):
+        for rows in whole_groups(grouped(batches) if is_mixed else batches):
             yield fold_rows(rows, now_ms, timeout_ms)
 
     return fold
+
+
+def grouped(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """All rows again, those of a group after each other. They are in memory together, twice for a moment."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    held = [batch for batch in batches if batch.num_rows]
+    if held:
+        rows = pa.Table.from_batches(held)
+        held.clear()
+        yield from rows.take(pc.sort_indices(rows.column("group_id"))).to_batches(max_chunksize=ROWS)
 
 
 def whole_groups(batches: Iterator[pa.RecordBatch], at_least: int = ROWS) -> Iterator[pa.RecordBatch]:

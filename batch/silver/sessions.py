@@ -14,20 +14,21 @@ id, less one. A copy under another group's id is a duplicate as well (silver kee
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from batch.history import has_new_files, version
-from batch.silver.copies import bearing, repeated_ids
-from batch.silver.events import arrivals, later, look
+from deltalake import Schema
+
+from batch.day_files import WRITTEN, Layout, writing
+from batch.history import has_new_files, rows_in, version
+from batch.silver.events import arrivals, later, look, suspects_of
 from batch.silver.fold import COPIES, INPUT_COLUMNS, REPORT_INPUT_COLUMNS, fold_groups
-from batch.spark import as_contract, ensure_table
+from batch.silver.span import Span, span_of
+from batch.spark import ensure_table
 from batch.stage import REMOVED, Days, Job, Removed, in_dates
 from schemas.derive import arrow_schema, spark_ddl
-from schemas.event import MAX_FUTURE
 from schemas.fact import to_ms
 from schemas.progress import Progress, progress
 from schemas.registry import CMCD, PLAYBACK
@@ -64,6 +65,10 @@ class Source:
         return f"{self.group} AS group_id"
 
 
+AT_LEAST = 2
+"""Tasks of the fold."""
+ROWS_OF_A_TASK = 500_000
+"""Their columns are some 150 MB."""
 SOURCES = (Source(PLAYBACK, "group_id", INPUT_COLUMNS), Source(CMCD, "session_id", REPORT_INPUT_COLUMNS))
 
 
@@ -78,15 +83,24 @@ class Run:
     until: Mapping[Source, int]
 
     def new(self) -> DataFrame:
-        """Group and day of every record that has arrived."""
+        """Group, day and moment of every record that has arrived."""
         return _union(
-            arrivals(self.job, source.topic, self.after[source], until).selectExpr(source.group_id, "event_date")
+            arrivals(self.job, source.topic, self.after[source], until).selectExpr(
+                source.group_id, "event_date", "occurred_at"
+            )
             for source, until in self.until.items()
             if self.job.days is not None or not _at_least(self.after[source], until)
         )
 
     def events(self, source: Source) -> StagedTable | None:
         return self.staged.get(source.events.name)
+
+    def count(self) -> int:
+        """How many events silver will have once this stage is committed, or somewhat more."""
+        staged = sum(events.rows for source in self.until if (events := self.events(source)))
+        if self.job.is_whole:
+            return staged
+        return staged + sum(rows_in(self.job.path(source.events), self.base(source)) for source in self.until)
 
     def base(self, source: Source) -> int | None:
         """Version of the silver table of events that this run builds on."""
@@ -122,16 +136,15 @@ def stage_sessions(job: Job, staged: Mapping[str, StagedTable]) -> StagedTable |
         groups = new.select("group_id").union(there.where(_alive_in(job.days)).select("group_id"))
     elif any(at is not None for at in after.values()):
         groups = new.select("group_id").union(_restless(run, there, now))
-    with ExitStack() as kept:
-        if groups is not None:
-            groups = groups.distinct().persist()
-            kept.callback(groups.unpersist)
-        inputs = _inputs(run, groups, None if groups is None else _days_of(groups, there, new), kept)
-        at, rows = job.stage(SESSIONS, _fold(job, inputs, now))
-        removed = Removed()
-        if done is not None:
-            gone = there if groups is None else there.join(groups, "group_id", "left_semi")
-            removed = job.stage_removed(SESSIONS, gone.select("session_id", "start_date"))
+    if groups is not None:
+        groups = groups.distinct().persist()
+        job.memory.kept.callback(groups.unpersist)
+    inputs = _inputs(run, groups, None if groups is None else span_of(groups, there, new))
+    at, rows = _fold(job, inputs, now, run.count() if groups is None else None)
+    removed = Removed()
+    if done is not None:
+        gone = there if groups is None else there.join(groups, "group_id", "left_semi")
+        removed = job.stage_removed(SESSIONS, gone.select("session_id", "start_date"))
     sources = {source.bronze.full_name: version for source, version in until.items()}
     return StagedTable(
         version=at,
@@ -180,31 +193,17 @@ def _restless(run: Run, there: DataFrame, now: datetime) -> DataFrame:
     for source in run.until:
         events = run.events(source)
         if events is not None and events.removed is not None:
-            gone = job.read_staged(source.events, events.removed, REMOVED)
+            gone = job.read_staged(source.events, REMOVED)
             losing = job.read(source.events, events.base).where(in_dates("event_date", events.dates))
             kept = losing.join(gone, ["event_id", "event_date"], "left_semi")
             found.append(kept.selectExpr(source.group_id))
     return _union(found)
 
 
-def _days_of(groups: DataFrame, there: DataFrame, new: DataFrame) -> Days | None:
-    """The days that hold all events of the groups: those of the sessions they had, and of the new records.
-
-    A session ends at the last moment that counted. A player may have reported long after it; no report happened later
-    than MAX_FUTURE after its receipt.
-    """
-    heard = f"to_date(last_received_at + INTERVAL {MAX_FUTURE.seconds} SECONDS)"
-    had = there.join(groups, "group_id", "left_semi")
-    had = had.selectExpr("start_date AS first", f"greatest(to_date(ended_at), {heard}) AS last")
-    both = had.union(new.selectExpr("event_date", "event_date"))
-    [row] = both.selectExpr("CAST(min(first) AS STRING) AS first", "CAST(max(last) AS STRING) AS last").collect()
-    return None if row["first"] is None else Days(date.fromisoformat(row["first"]), date.fromisoformat(row["last"]))
-
-
-def _inputs(run: Run, groups: DataFrame | None, days: Days | None, kept: ExitStack) -> DataFrame:
+def _inputs(run: Run, groups: DataFrame | None, span: Span | None) -> DataFrame:
     """Rows and tallies of all sources, under the columns of all."""
-    parts = [_rows(run, source, groups, days) for source in run.until]
-    parts += [_copies(run, source, groups, days, kept) for source in run.until]
+    parts = [_rows(run, source, groups, span) for source in run.until]
+    parts += [_copies(run, source, groups, span) for source in run.until]
     empty = run.job.spark.createDataFrame([], ", ".join(f"{name} {kind}" for name, kind in _column_types().items()))
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts, empty)
 
@@ -219,31 +218,31 @@ def _column_types() -> dict[str, str]:
     return types
 
 
-def _rows(run: Run, source: Source, groups: DataFrame | None, days: Days | None) -> DataFrame:
+def _rows(run: Run, source: Source, groups: DataFrame | None, span: Span | None) -> DataFrame:
     """The groups' events as silver will have them once this stage is committed."""
-    job, events, base = run.job, run.events(source), run.base(source)
+    job, events, base = run.job, run.events(source), run.base(source) or 0
     chosen = [source.group_id, *source.columns[1:]]
-    if events and job.is_whole:
-        return job.read_staged(source.events, events.version).selectExpr(*chosen)
-    rows = job.read(source.events, base or 0).where(days.sql("event_date") if days else "true")
+    put = job.read_staged(source.events).selectExpr(*chosen) if events else None
+    if put is not None and (job.is_whole or not has_new_files(job.path(source.events), None, base)):
+        return _of(groups, put)
+    rows = job.read(source.events, base).where(span.happened(source.topic) if span else "true")
     if events and events.removed is not None:
-        gone = job.read_staged(source.events, events.removed, REMOVED)
+        gone = job.read_staged(source.events, REMOVED)
         rows = rows.join(gone, ["event_id", "event_date"], "left_anti")
     rows = rows.selectExpr(*chosen)
-    if events:
-        rows = rows.union(job.read_staged(source.events, events.version).selectExpr(*chosen))
+    if put is not None:
+        rows = rows.union(put)
     return _of(groups, rows)
 
 
-def _copies(run: Run, source: Source, groups: DataFrame | None, days: Days | None, kept: ExitStack) -> DataFrame:
-    """How often bronze has an event, for those that it has more than once. `kept` ends when the rows are made."""
-    # A record is received no earlier than MAX_FUTURE before it happened.
-    received = f"received_date >= DATE'{days.first}' - INTERVAL 1 DAY" if days else "true"
-    rows = run.job.read(source.bronze, run.until[source]).where(received).selectExpr(source.group_id, "event_id")
-    if groups is not None:
-        rows = _of(groups, rows)
-    elif (hashes := kept.enter_context(repeated_ids(rows))) is not None:
-        rows = bearing(rows, hashes)
+def _copies(run: Run, source: Source, groups: DataFrame | None, span: Span | None) -> DataFrame:
+    """How often bronze has an event, for those that it has more than once."""
+    rows = None
+    if groups is None:
+        rows = suspects_of(run.job, source.topic, None, run.until[source])
+    if rows is None:
+        rows = run.job.read(source.bronze, run.until[source]).where(span.received(source.topic) if span else "true")
+    rows = _of(groups, rows.selectExpr(source.group_id, "event_id"))
     return rows.groupBy("group_id", "event_id").count().withColumnRenamed("count", COPIES).where(f"{COPIES} > 1")
 
 
@@ -251,16 +250,25 @@ def _of(groups: DataFrame | None, rows: DataFrame) -> DataFrame:
     return rows if groups is None else rows.join(groups, "group_id", "left_semi")
 
 
-def _fold(job: Job, inputs: DataFrame, now: datetime) -> DataFrame:
-    """Sessions out of events and tallies. Without a number Spark makes as many partitions as the rows need."""
-    from pyspark.sql import functions as F
-    from pyspark.sql.pandas.types import from_arrow_schema
+def _fold(job: Job, inputs: DataFrame, now: datetime, count: int | None) -> tuple[int, int]:
+    """Stage the sessions of events and tallies.
 
-    # By the hash first: clients' ids often begin alike, and then each comparison would look into two rows.
-    by_group = inputs.repartition("group_id").sortWithinPartitions(F.xxhash64("group_id"), "group_id")
-    fold = fold_groups(to_ms(now), job.settings.session_timeout_s * 1000)
-    rows = by_group.mapInArrow(fold, from_arrow_schema(arrow_schema(SESSIONS.columns)))
-    return as_contract(rows, SESSIONS.columns)
+    count   about how many rows there are; None where they are a part of a table, which Spark is to find out
+    """
+    from pyspark.sql import functions as F
+
+    if count is None:
+        # By the hash first: clients' ids often begin alike, and then each comparison would look into two rows.
+        by_group = inputs.repartition("group_id").sortWithinPartitions(F.xxhash64("group_id"), "group_id")
+    else:
+        by_group = inputs.repartition(max(AT_LEAST, -(-count // ROWS_OF_A_TASK)), "group_id")
+    timeout_ms = job.settings.session_timeout_s * 1000
+    fold = fold_groups(to_ms(now), timeout_ms, is_mixed=count is not None)
+
+    def write(folder: str) -> None:
+        by_group.mapInArrow(writing(Layout.of(SESSIONS), folder, fold), WRITTEN).collect()
+
+    return job.stage_files(SESSIONS, Schema.from_arrow(arrow_schema(SESSIONS.columns)), write)
 
 
 def _union(parts: Iterable[DataFrame]) -> DataFrame:

@@ -41,6 +41,8 @@ def delta_config() -> dict[str, str]:
         # At most: Spark joins those that are small. With fewer, 10 M events would not be sorted in 2 GB.
         "spark.sql.shuffle.partitions": "32",
         "spark.databricks.delta.snapshotPartitions": "1",
+        # Each run asks the same some hundred times over; with the default of 100 all of it is compiled anew.
+        "spark.sql.codegen.cache.maxEntries": "1000",
     }
 
 
@@ -56,6 +58,8 @@ def command(settings: Settings) -> list[str]:
         "-XX:MinHeapFreeRatio=10",
         "-XX:MaxHeapFreeRatio=30",
         "-XX:-UsePerfData",
+        # Spark makes one method of a whole stage; above 8,000 bytes of code the JVM would only ever interpret it.
+        "-XX:-DontCompileHugeMethods",
     ]
     config = delta_config() | {
         "spark.connect.grpc.binding.address": settings.host,

@@ -7,11 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import msgspec
@@ -25,7 +26,7 @@ from batch.history import columns_of, version
 from batch.publish import publish
 from batch.restate import ledger
 from batch.silver import fold
-from batch.silver.copies import first_copies, like, repeated_ids
+from batch.silver.copies import first_copies, like, suspects
 from batch.spark import ensure_table, spark_session
 from batch.stage import Days, Job
 from infra.errors import CheckFailed, ProcessError, StageRefused
@@ -93,7 +94,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, spark_server: Settings) -> W
     """As if it was much: copies are looked for by hashes. The other lakes have few records."""
     lake = on_server(tmp_path_factory.mktemp("whole"), spark_server)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("batch.silver.copies.FEW", len(SENT) // 2)
+        patch.setattr("batch.silver.copies.FEW_MOVED", 0)
         return Whole(lake, SENT, *_fill(lake))
 
 
@@ -230,7 +231,7 @@ def test_a_stage_without_rows_is_there_each_time(lake: Settings) -> None:
     with spark_session(lake) as spark:
         rows = spark.sql("SELECT DATE'2026-01-15' AS start_date, 'a' AS session_id WHERE false")
         staged = [Job(spark, lake, f"s{n}").stage(SESSIONS, rows) for n in range(3)]
-    assert staged == [(0, 0), (1, 0), (2, 0)]
+    assert staged == [(1, 0), (2, 0), (3, 0)], "version 0 made the table"
 
 
 def known_columns() -> set[str]:
@@ -333,17 +334,22 @@ def test_copies_are_found_among_few_records_and_among_many(
     lake: Settings, monkeypatch: pytest.MonkeyPatch, few: int, is_known: bool
 ) -> None:
     monkeypatch.setattr("batch.silver.copies.FEW", few)
+    monkeypatch.setattr("batch.silver.copies.FEW_MOVED", 0)
     rnd = random.Random(3)
     ids = [f"e{n}" for n in range(150)] + [f"e{rnd.randrange(30)}" for _ in range(50)]
     records = [(name, rnd.randrange(4), n % 2, n) for n, name in enumerate(ids)]
     assert 20 < sum(n for n in Counter(ids).values() if n > 1) <= 120
     with spark_session(lake) as spark:
         rows = spark.createDataFrame(records, "event_id STRING, received_at INT, partition INT, offset BIGINT")
-        with first_copies(rows, len(records)) as first:
+        with ExitStack() as kept:
+            first = first_copies(rows, len(records), lambda: suspects(rows, kept))
             found = sorted(tuple(row) for row in first.select(*rows.columns).collect())
-        assert found == sorted(min(one for one in records if one[0] == name) for name in set(ids))
-        with repeated_ids(rows) as hashes:
-            assert (hashes is not None) == is_known
+            assert found == sorted(min(one for one in records if one[0] == name) for name in set(ids))
+            those = suspects(rows, kept)
+            assert (those is not None) == is_known
+            if those is not None:
+                shared = Counter(ids)
+                assert sorted(row["event_id"] for row in those.collect()) == sorted(n for n in ids if shared[n] > 1)
         found = like(rows, rows.where("event_id = 'e1'"), few).select("event_id").distinct().collect()
         assert len(found) == 1
         assert like(rows, rows, few + 1).count() == len(records)
@@ -483,3 +489,18 @@ def test_without_a_server_the_error_says_where_it_was_looked_for(settings: Setti
     write_bronze(settings, SENT[:3])
     with pytest.raises(ProcessError, match=rf"no Spark Connect server answers at {settings.spark_url}"):
         run.stage(settings, "silver")
+
+
+def test_runs_of_one_code_share_a_session_and_get_another_when_it_has_ended(lake: Settings) -> None:
+    def name(spark: Any) -> str:
+        return str(spark.session_id)
+
+    with spark_session(lake) as one:
+        first = name(one)
+    with spark_session(lake) as two:
+        assert name(two) == first
+        assert two.range(3).count() == 3, "the first has left it open"
+        cast("Any", two).client.release_session()  # as the server does with one that was idle for an hour
+    with spark_session(lake) as three, spark_session(lake, is_own=True) as own:
+        assert len({first, name(three), name(own)}) == 3
+        assert three.range(3).count() == own.range(3).count() == 3

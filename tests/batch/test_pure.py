@@ -130,16 +130,19 @@ def fold_input(sent: list[Message], reported: list[Message], order: random.Rando
     return pa.Table.from_pylist(sorted(rows, key=lambda row: row["group_id"]), schema)
 
 
+@pytest.mark.parametrize("is_mixed", [False, True])
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_groups_split_over_batches_fold_as_the_plain_fold_does(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, size: int
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, size: int, is_mixed: bool
 ) -> None:
     """With copies, reports, sessions of both, and derived sessions."""
     monkeypatch.setattr("batch.silver.fold.whole_groups", partial(whole_groups, at_least=3 * size))
     sent, reported = playback(seed=5, viewers=9), cmcd(seed=5, players=4)
     table = fold_input(sent, reported, random.Random(size))
+    if is_mixed:
+        table = table.take(random.Random(1).sample(range(table.num_rows), table.num_rows))
     now_ms = max(one.received_ms for one in (*sent, *reported))
-    fold = fold_groups(now_ms, settings.session_timeout_s * 1000)
+    fold = fold_groups(now_ms, settings.session_timeout_s * 1000, is_mixed=is_mixed)
     found = [row for batch in fold(iter(table.to_batches(max_chunksize=size))) for row in batch.to_pylist()]
     assert sorted(found, key=repr) == expected_sessions(settings, sent, reported)
     assert any(row["duplicate_event_count"] for row in found)

@@ -1,0 +1,134 @@
+"""Silver events made from nothing: bronze's files written again as silver's, without what is a later copy.
+
+That is most of what silver is to do when it is made for the first time, or anew, and it is a copy of columns: so Spark
+hands out files, and Arrow copies them. What is put to rows that are there already is found by joins, and Spark's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deltalake import DeltaTable
+
+from batch.day_files import WRITTEN, Layout, writing
+from batch.delta_log import files_of
+from infra.errors import LakeDamaged
+from schemas.derive import arrow_schema
+from schemas.table import Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+    Places = npt.NDArray[np.int64]
+
+ROWS_AT_ONCE = 128 * 1024
+TASKS = 8
+BYTES_OF_A_TASK = (8 * 2**20, 64 * 2**20)
+"""Least and most."""
+MAX_OFFSET_BITS = 44
+
+
+def readable_files(path: str, at: int) -> list[str] | None:
+    """The files of a version; None when a file alone does not say which of its rows are there."""
+    table = DeltaTable(path, version=at)
+    if "deletionVectors" in (table.protocol().reader_features or []):
+        return None
+    return [str(Path(path) / file) for file in files_of(table)]
+
+
+@dataclass(frozen=True)
+class Bronze:
+    """What is to be written again. `count`: of rows in all files. `later`: partition and offset of each record that has
+    an earlier copy; few."""
+
+    files: Sequence[str]
+    count: int
+    later: DataFrame
+
+
+def rewrite(spark: SparkSession, bronze: Bronze, table: Table, folder: str) -> None:
+    """Write bronze's rows to `folder` as rows of `table`. Raises LakeDamaged when they were not as many as expected."""
+    portions, left_out = _portions(bronze.files), _places(bronze.later.toArrow())
+
+    def make(tasks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in tasks:
+            for task in batch.column("id").to_pylist():
+                for file in portions[task]:
+                    yield from rows_of_file(file, table, left_out)
+
+    tasks = spark.range(0, len(portions), 1, len(portions))
+    written = sum(row["rows"] for row in tasks.mapInArrow(writing(Layout.of(table), folder, make), WRITTEN).collect())
+    if written != (expected := bronze.count - len(left_out)):
+        msg = (
+            f"{table.full_name}: expected {expected} rows of bronze's files, without {len(left_out)} copies: {written}"
+        )
+        raise LakeDamaged(msg)
+
+
+def rows_of_file(file: str, table: Table, left_out: Places) -> Iterator[pa.RecordBatch]:
+    """A bronze file as silver's rows: the columns of the contract, null where the file is older than the column."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema(table.columns)
+    values = pa.array(left_out, pa.int64())
+    with pq.ParquetFile(file) as source:
+        there = [name for name in source.schema_arrow.names if name in schema.names]
+        for batch in source.iter_batches(ROWS_AT_ONCE, columns=there, use_threads=False):
+            if len(left_out):
+                places = pa.array(_keys(batch.column("partition"), batch.column("offset")))
+                rows = batch.filter(pc.invert(pc.is_in(places, values)))
+            else:
+                rows = batch
+            columns: dict[str, Any] = {name: rows.column(name) for name in there}
+            day = pc.floor_temporal(columns["occurred_at"], unit="day")
+            columns[f"{table.partition_by}"] = day
+            yield pa.RecordBatch.from_arrays(
+                [
+                    columns[field.name].cast(field.type)
+                    if field.name in columns
+                    else pa.nulls(rows.num_rows, field.type)
+                    for field in schema
+                ],
+                names=schema.names,
+            )
+
+
+def _portions(files: Sequence[str]) -> list[list[str]]:
+    """Files that a task may well take together, in their order."""
+    sizes = {file: Path(file).stat().st_size for file in sorted(files)}
+    least, most = BYTES_OF_A_TASK
+    enough = min(most, max(least, sum(sizes.values()) // TASKS))
+    portions: list[list[str]] = [[]]
+    size = 0
+    for file, bytes_ in sizes.items():
+        if size >= enough:
+            portions.append([])
+            size = 0
+        portions[-1].append(file)
+        size += bytes_
+    return portions
+
+
+def _places(rows: pa.Table) -> Places:
+    import numpy as np
+
+    found: Places = np.sort(_keys(rows["partition"].combine_chunks(), rows["offset"].combine_chunks()))
+    return found
+
+
+def _keys(partitions: pa.Array, offsets: pa.Array) -> Places:
+    """Partition and offset as one number."""
+    import numpy as np
+
+    keys: Places = (partitions.to_numpy(zero_copy_only=False).astype(np.int64) << MAX_OFFSET_BITS) | (
+        offsets.to_numpy(zero_copy_only=False).astype(np.int64)
+    )
+    return keys

@@ -1,0 +1,256 @@
+"""A commit that takes staged files over: seen whole or not at all, once, and told by the change feed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from threading import Barrier, get_ident
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+from deltalake import DeltaTable, Schema
+
+from batch import adopt, delta_log
+from batch.commit import commit_table
+from batch.delta_log import create, replace_all
+from batch.stage import KEEP_HOURS
+from batch.staged_files import added_files, clean, rows_of
+from infra.errors import StageRefused
+from infra.settings import Settings
+from schemas.progress import Progress, commit_of, progress
+from schemas.stage import Manifest, StagedTable
+from schemas.table import Column, Table
+
+MONDAY, TUESDAY = date(2026, 1, 12), date(2026, 1, 13)
+AT = datetime(2026, 1, 12, 23, 59, 59, 999_999, UTC)
+SILVER = Table(
+    layer="silver",
+    name="visits",
+    description="Visits.",
+    owner="tests",
+    grain=("visit_id",),
+    partition_by="day",
+    columns=(
+        Column("visit_id", "string", "id", nullable=False),
+        Column("at", "timestamp", "when"),
+        Column("pages", "long", "count"),
+        Column("day", "date", "day"),
+    ),
+)
+GOLD = replace(SILVER, layer="gold", name="pages")
+Row = dict[str, Any]
+
+
+def row(visit_id: str | None, day: date = MONDAY, pages: int = 1) -> Row:
+    return {"visit_id": visit_id, "at": AT, "pages": pages, "day": day}
+
+
+def table_at(lake: Settings, table: Table) -> str:
+    from schemas.derive import arrow_schema
+
+    path = table.path(lake.lake_root)
+    create(path, arrow_schema(table.columns), table.partition_by, "", {"delta.enableChangeDataFeed": "true"})
+    return path
+
+
+def staged(lake: Settings, table: Table, rows: Sequence[Row], stage_id: str, **more: Any) -> Manifest:
+    """As `Job.stage` does it; pyarrow in Spark's place."""
+    from schemas.derive import arrow_schema
+
+    base = DeltaTable(table_at(lake, table)).version()
+    path = Path(table.staging_path(lake.lake_root))
+    schema = arrow_schema(table.columns)
+    data = pa.Table.from_pylist(list(rows), pa.schema([field.with_nullable(True) for field in schema]))
+    partition = ds.partitioning(pa.schema([("day", pa.date32())]), flavor="hive")
+    name = f"part-{stage_id}-{{i}}.parquet"
+    ds.write_dataset(data, path / stage_id, format="parquet", partitioning=partition, basename_template=name)
+    files = list(added_files(path, path / stage_id))
+    replace_all(path, Schema.from_arrow(data.schema), "day", files, Progress(stage_id=stage_id).to_json())
+    version = int((commit_of(str(path), stage_id) or {})["version"])
+    more = {"sources": {}, "complete": {"bronze.visits": base + 1}} | more
+    found = StagedTable(version=version, rows=rows_of(files), base=base, **more)
+    return Manifest(stage_id=stage_id, layer=table.layer, tables={table.name: found})  # type: ignore[arg-type]
+
+
+class SparkAsked(Exception):
+    pass
+
+
+def no_spark() -> NoReturn:
+    raise SparkAsked
+
+
+def put(lake: Settings, table: Table, manifest: Manifest) -> int:
+    return commit_table(no_spark, lake, table, manifest)
+
+
+def names(lake: Settings, table: Table) -> list[str]:
+    return sorted(pa.table(DeltaTable(table.path(lake.lake_root)).to_pyarrow_table())["visit_id"].to_pylist())
+
+
+def feed(lake: Settings, table: Table, version: int) -> list[tuple[str, str]]:
+    rows = pa.table(DeltaTable(table.path(lake.lake_root)).load_cdf(starting_version=version).read_all()).to_pylist()
+    return sorted((one["_change_type"], one["visit_id"]) for one in rows)
+
+
+def test_staged_files_become_the_tables_in_one_commit_and_once(settings: Settings) -> None:
+    first = staged(settings, SILVER, [row("a"), row("b", TUESDAY)], "s1")
+    assert put(settings, SILVER, first) == put(settings, SILVER, first) == 1
+    second = staged(settings, SILVER, [row("c", TUESDAY)], "s2")
+    assert put(settings, SILVER, second) == 2
+    assert names(settings, SILVER) == ["a", "b", "c"]
+    assert feed(settings, SILVER, 1) == [("insert", "a"), ("insert", "b"), ("insert", "c")]
+    assert feed(settings, SILVER, 2) == [("insert", "c")]
+    known = progress(SILVER.path(settings.lake_root))
+    assert known is not None
+    assert (known.stage_id, known.complete) == ("s2", {"bronze.visits": 2})
+    # What the stage holds is its own: it goes, and the table stays.
+    clean(Path(SILVER.staging_path(settings.lake_root)), [], [], -1)
+    assert names(settings, SILVER) == ["a", "b", "c"]
+
+
+def test_a_commit_that_is_cut_off_shows_nothing_and_can_be_made_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(settings, SILVER, staged(settings, SILVER, [row("a")], "s1"))
+    manifest = staged(settings, SILVER, [row("b"), row("c", TUESDAY)], "s2")
+
+    def killed(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adopt, "commit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            put(settings, SILVER, manifest)
+    linked = list(Path(SILVER.path(settings.lake_root)).rglob("*.parquet"))
+    assert len(linked) == 3, "it was cut off after linking"
+    assert names(settings, SILVER) == ["a"]
+    assert put(settings, SILVER, manifest) == 2
+    assert names(settings, SILVER) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_of_two_commits_at_once_one_is_made(settings: Settings, monkeypatch: pytest.MonkeyPatch, is_same: bool) -> None:
+    one = staged(settings, SILVER, [row("a")], "s1")
+    other = one if is_same else staged(settings, SILVER, [row("b")], "s2")
+    meet = Barrier(2)
+    met: set[int] = set()
+
+    def together(*arguments: Any) -> None:
+        """Both have seen the same version when they go on. Who tries again waits for nobody."""
+        if get_ident() not in met:
+            met.add(get_ident())
+            meet.wait(20)
+        delta_log.commit(*arguments)
+
+    monkeypatch.setattr(adopt, "commit", together)
+
+    def attempt(manifest: Manifest) -> int | str:
+        try:
+            return put(settings, SILVER, manifest)
+        except StageRefused as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(attempt, (one, other)))
+    assert DeltaTable(SILVER.path(settings.lake_root)).version() == 1
+    if is_same:
+        assert outcomes == [1, 1]
+        assert names(settings, SILVER) == ["a"]
+    else:
+        assert 1 in outcomes
+        assert any("stage again" in str(outcome) for outcome in outcomes)
+        assert names(settings, SILVER) == (["a"] if outcomes[0] == 1 else ["b"])
+
+
+def test_gold_replaces_exactly_the_staged_days(settings: Settings) -> None:
+    put(settings, GOLD, staged(settings, GOLD, [row("a"), row("b", TUESDAY)], "p1", dates=[str(MONDAY), str(TUESDAY)]))
+    put(settings, GOLD, staged(settings, GOLD, [row("c")], "p2", dates=[str(MONDAY)]))
+    assert names(settings, GOLD) == ["b", "c"]
+    # A day may lose all its rows, and a commit of no day moves only the watermark.
+    put(settings, GOLD, staged(settings, GOLD, [], "p3", dates=[str(TUESDAY)]))
+    assert names(settings, GOLD) == ["c"]
+    assert put(settings, GOLD, staged(settings, GOLD, [], "p4")) == 4
+    assert names(settings, GOLD) == ["c"]
+    known = progress(GOLD.path(settings.lake_root))
+    assert known is not None
+    assert known.stage_id == "p4"
+    assert names_at(settings, 1) == ["a", "b"], "who reads an older version goes on"
+
+
+def names_at(lake: Settings, version: int) -> list[str]:
+    found = DeltaTable(GOLD.path(lake.lake_root), version=version).to_pyarrow_table()
+    return sorted(pa.table(found)["visit_id"].to_pylist())
+
+
+def test_a_table_made_anew_has_the_staged_rows_and_no_others(settings: Settings) -> None:
+    put(settings, SILVER, staged(settings, SILVER, [row("a"), row("b", TUESDAY)], "s1"))
+    manifest = replace_whole(staged(settings, SILVER, [row("b", TUESDAY), row("c")], "s2"))
+    assert put(settings, SILVER, manifest) == 2
+    assert names(settings, SILVER) == ["b", "c"]
+    assert {one for one in feed(settings, SILVER, 2) if one[1] == "a"} == {("delete", "a")}
+
+
+def replace_whole(manifest: Manifest) -> Manifest:
+    return Manifest(stage_id=manifest.stage_id, layer=manifest.layer, tables=manifest.tables, is_whole=True)
+
+
+def test_what_files_can_not_say_is_left_to_spark(settings: Settings) -> None:
+    nothing = staged(settings, SILVER, [row("a"), row(None)], "s1")
+    with pytest.raises(SparkAsked):  # it refuses the null
+        put(settings, SILVER, nothing)
+    rows_go = staged(settings, SILVER, [row("a")], "s2", removed=0)
+    with pytest.raises(SparkAsked):
+        put(settings, SILVER, rows_go)
+    wider = replace(SILVER, columns=(*SILVER.columns, Column("more", "string", "new")))
+    with pytest.raises(SparkAsked):
+        put(settings, SILVER, staged(settings, wider, [row("a") | {"more": "x"}], "s3"))
+    assert names(settings, SILVER) == []
+
+
+def test_a_stage_whose_files_are_gone_is_refused(settings: Settings) -> None:
+    manifest = staged(settings, SILVER, [row("a")], "s1")
+    for file in Path(SILVER.staging_path(settings.lake_root)).rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(StageRefused, match=r"no longer there.*stage again"):
+        put(settings, SILVER, manifest)
+
+
+def test_where_files_can_not_be_linked_they_are_copied(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = staged(settings, SILVER, [row("a")], "s1")
+
+    def other_disk(*_: Any) -> NoReturn:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", other_disk)
+    put(settings, SILVER, manifest)
+    assert names(settings, SILVER) == ["a"]
+
+
+def test_old_stages_go_and_the_newest_and_the_one_before_stay(settings: Settings) -> None:
+    path = Path(SILVER.staging_path(settings.lake_root))
+    for n in range(4):
+        staged(settings, SILVER, [row("a")], f"s{n}")
+    long_ago = datetime.now(UTC).timestamp() - timedelta(hours=2 * KEEP_HOURS).total_seconds()
+    for n in range(4):
+        os.utime(path / f"s{n}", (long_ago, long_ago))
+    clean(path, ["s3/day=2026-01-12/x.parquet"], ["s2/day=2026-01-12/x.parquet"], KEEP_HOURS * 3600)
+    assert sorted(entry.name for entry in path.iterdir()) == ["_delta_log", "s2", "s3"]
+
+
+def test_what_the_log_says_of_a_file_is_true(settings: Settings) -> None:
+    rows = [row(f"v{n:02}", pages=n) | {"at": AT + timedelta(microseconds=n)} for n in range(50)]
+    staged(settings, SILVER, [*rows, row("x" * 40, TUESDAY), row(None, TUESDAY)], "s1")
+    actions = pa.table(DeltaTable(SILVER.staging_path(settings.lake_root)).get_add_actions(flatten=True)).to_pylist()
+    monday, tuesday = sorted(actions, key=lambda one: one["partition.day"])
+    assert (monday["num_records"], monday["min.pages"], monday["max.pages"]) == (50, 0, 49)
+    assert (monday["min.visit_id"], monday["max.visit_id"], monday["null_count.visit_id"]) == ("v00", "v49", 0)
+    assert (monday["min.at"], monday["max.at"]) == (AT, AT + timedelta(microseconds=49))
+    assert (tuesday["null_count.visit_id"], tuesday["max.visit_id"]) == (1, None)
