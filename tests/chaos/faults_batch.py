@@ -63,9 +63,10 @@ def run_to_the_end(world: World) -> None:
 
 @dataclass(frozen=True)
 class KilledInCommit:
-    """The Spark server dies while a commit is under way: at any moment, or with some tables done and others not."""
+    """Spark, the command or both die while a commit is under way: at any moment, or with some tables done and others
+    not. What is only put in is committed by the command; Spark commits where rows go out."""
 
-    name: str = "Spark killed in its commit"
+    name: str = "batch killed in its commit"
     is_batch: bool = True
 
     def inject(self, world: World, dice: random.Random) -> str:
@@ -77,15 +78,18 @@ class KilledInCommit:
                 raise NotInjected(msg)
         before, between = _versions(world), dice.random() < 0.7
         enough = before + dice.randint(1, _tables_staged(world) - 1)
-        after_s = dice.uniform(2.0, 6.0)  # the command itself takes two to get to Spark
+        after_s = dice.uniform(0.5, 6.0)
+        victims = dice.choice((["Spark"], ["the command"], ["the command", "Spark"]))
         committing = _start(world, "commit", "silver")
         while committing.process.poll() is None:
             if _versions(world) >= enough if between else time.monotonic() - committing.began > after_s:
                 break
-            time.sleep(0.02)
-        server.kill()
+            time.sleep(0.002)
+        for victim in victims:
+            server.kill() if victim == "Spark" else committing.process.kill()
         code, _ = committing.end()
-        return f"kill -9 of Spark, {_versions(world) - before} commits into silver done; the command ended with {code}"
+        done = _versions(world) - before
+        return f"kill -9 of {' and '.join(victims)}, {done} commits into silver done; the command ended with {code}"
 
 
 @dataclass(frozen=True)
