@@ -76,3 +76,13 @@ def publish() -> None:
     days = {name: {row["play_date"] for row in restated if row["table_name"] == name} for name in figures}
     for name, count in sorted(figures.items()):
         typer.echo(f"restated {name}: {count} figures of {len(days[name])} partitions; see gold.restatements")
+
+
+@app.command()
+def vacuum() -> None:
+    """Delete the files of silver and gold that were replaced more than seven days ago (hourly, by Airflow)."""
+    from batch import vacuum
+    from infra.settings import Settings
+
+    for done in vacuum.vacuum(Settings.from_env()):
+        typer.echo(f"{done.table:<32}{done.files:>8,} files deleted, {done.size / 1e6:,.1f} MB")

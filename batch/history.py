@@ -57,6 +57,27 @@ def can_follow(path: str, after: int, until: int) -> bool:
     return files_brought(path, after, until) is not None
 
 
+def is_feed_whole(path: str, after: int, until: int) -> bool:
+    """Whether the change feed can still tell what versions `(after, until]` put in and took out."""
+    log = Path(path) / "_delta_log"
+    for number in range(after + 1, until + 1):
+        try:
+            commit = (log / f"{number:020}.json").read_bytes()
+        except FileNotFoundError:
+            return False
+        if not all((Path(path) / file).exists() for file in _fed(commit)):
+            return False
+    return True
+
+
+def _fed(commit: bytes) -> list[str]:
+    """The files that the feed reads for a commit: those that it wrote for it, else what came and went."""
+    actions = [msgspec.json.decode(line) for line in commit.splitlines() if line.strip()]
+    written = [action["cdc"]["path"] for action in actions if "cdc" in action]
+    moved = (action.get("add") or action.get("remove") for action in actions)
+    return [unquote(file) for file in written or (one["path"] for one in moved if one and one["dataChange"])]
+
+
 def files_brought(path: str, after: int, until: int) -> list[Path] | None:
     """Files that hold exactly the rows that versions `(after, until]` put in; None when that is no longer known."""
     files = _brought(path, after, until)
@@ -79,6 +100,12 @@ def _brought(path: str, after: int, until: int) -> list[str] | None:
                 add = msgspec.json.decode(line)["add"]
                 found += [unquote(add["path"])] if add["dataChange"] else []
     return found
+
+
+def days_there(path: str, partition_by: str) -> set[str]:
+    """The days that a table has; none when there is no table."""
+    table = open_table(path)
+    return set() if table is None else {str(partition[partition_by]) for partition in table.partitions()}
 
 
 def columns_of(path: str) -> set[str] | None:

@@ -9,13 +9,14 @@ that a run computes comes of the same state, whatever is committed meanwhile.
 
 from __future__ import annotations
 
+import logging
 import re
 from functools import partial
 from typing import TYPE_CHECKING
 
 from batch.delta_log import create, nullable, schema_of
 from batch.gold.changed import changed_days
-from batch.history import version
+from batch.history import days_there, is_feed_whole, version
 from batch.stage import Days, Job, in_dates
 from infra.errors import SettingsError
 from infra.settings import ROOT
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pyspark.sql import DataFrame
+
+log = logging.getLogger("batch.gold")
 
 FOLDER = ROOT / "batch" / "gold"
 SOURCE = re.compile(r"\b(bronze|silver|gold)\.(\w+)")
@@ -86,6 +89,10 @@ def _touched(job: Job, table: Table, complete: dict[str, int], read: dict[str, i
     for source in sources_of(table):
         after, until = complete.get(source.full_name), read[source.full_name]
         if after is None or after < until:
+            if after is not None and not is_feed_whole(job.path(source), after, until):
+                log.warning("all days anew: a table no longer tells what changed", extra={"table": source.full_name})
+                days |= days_there(job.path(table), f"{table.partition_by}")  # rows of theirs may have gone
+                after = None
             found = partial(changed_days, job.path(source), source, after, until)
             days |= job.memory.once((changed_days, source.full_name, after, until), found)
     return sorted(days)
