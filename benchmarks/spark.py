@@ -30,6 +30,9 @@ class Server:
         self._jvm = psutil.Process(self._process.pid)
         self.python_mb = 0.0
         """Highest resident memory of all Python workers together; what they share counts for each."""
+        self._cpu_s: dict[psutil.Process, float] = {}
+        """Of every process that was seen: whose parent ends before it is in nobody's account afterwards."""
+        self._lock = threading.Lock()
         self._ended = threading.Event()
         until("Spark's port", lambda: self._listens(settings), START_S)
         self._watch = threading.Thread(target=self._look, daemon=True)
@@ -47,20 +50,23 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Processor time of all processes so far, those that have ended included."""
-        total = 0.0
-        for process in (self._jvm, *self._jvm.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                total += sum(process.cpu_times()[:4])
-        return total
+        with self._lock:
+            self._note()
+            return sum(self._cpu_s.values())
 
     def _look(self) -> None:
         while not self._ended.wait(WATCH_S):
-            now = 0.0
+            with self._lock, contextlib.suppress(psutil.NoSuchProcess):
+                self._note()
+
+    def _note(self) -> None:
+        workers = self._jvm.children(recursive=True)
+        now = 0.0
+        for process in (self._jvm, *workers):
             with contextlib.suppress(psutil.NoSuchProcess):
-                for process in self._jvm.children(recursive=True):
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        now += process.memory_info().rss / 2**20
-            self.python_mb = max(self.python_mb, now)
+                self._cpu_s[process] = sum(process.cpu_times()[:2])
+                now += process.memory_info().rss / 2**20 if process in workers else 0
+        self.python_mb = max(self.python_mb, now)
 
     def close(self) -> None:
         self._ended.set()

@@ -29,5 +29,4 @@ slower, and bronze's files that were replaced while it had failed for three days
     default_args=DEFAULTS,
     tags=["bronze", "maintenance"],
 ):
-    PlaylakeOperator(task_id="maintain", commands=[["maintain"]], pool="bronze")
-    PlaylakeOperator(task_id="vacuum", commands=[["vacuum"]])
+    PlaylakeOperator(task_id="maintain", commands=[["maintain"], ["vacuum"]], pool="bronze")
