@@ -21,8 +21,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from batch.delta_log import commit, types_of
-from batch.staged_files import actions_of, log_of
-from infra.errors import StageRefused
+from batch.staged_files import actions_of, log_of, rows_of
+from infra.errors import LakeDamaged, StageRefused
 from schemas.stage import Manifest, StagedTable
 from schemas.table import Table
 
@@ -37,7 +37,8 @@ NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSY
 def adopt(lake_root: str, table: Table, manifest: Manifest, record: str) -> bool:
     """Commit a staged table, which was not committed before, on its base. False: it takes Spark to do that.
 
-    Raises CommitFailedError when another writer came first, StageRefused when the stage's files are gone.
+    Raises CommitFailedError when another writer came first, StageRefused when the stage's files are gone, LakeDamaged
+    when they are others than were staged.
     """
     staged = manifest.tables[table.name]
     if staged.removed is not None and not manifest.is_whole:
@@ -49,6 +50,9 @@ def adopt(lake_root: str, table: Table, manifest: Manifest, record: str) -> bool
         columns = DeltaTable(staging, version=staged.version)
     except (FileNotFoundError, DeltaError) as error:
         raise _gone(table, error) from None
+    if (rows := rows_of(adds)) != staged.rows:
+        msg = f"{staging} version {staged.version}: expected {staged.rows} rows, as were staged; its log names {rows}"
+        raise LakeDamaged(msg)
     if columns.metadata().partition_columns != target.metadata().partition_columns:
         return False
     is_anew = manifest.is_whole and table.layer == "gold"

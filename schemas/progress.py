@@ -6,20 +6,17 @@ There is no other store of progress, so it can't disagree with the data.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from infra.delta_scan import open_table
 from infra.errors import LakeDamaged
 
-if TYPE_CHECKING:
-    from deltalake import DeltaTable
-
-RECENT = 20
-"""Commits looked at first; maintenance may have put a few of its own on top of ours."""
+COMMITS = "[0-9]" * 20 + ".json"
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,30 +49,36 @@ def progress(path: str, at: int | None = None) -> Progress | None:
 
 def commits(path: str) -> dict[int, tuple[dict[str, Any], Progress | None]]:
     """Version → its commit, and our record in it, as far back as the log goes."""
-    table = open_table(path)
-    history = [] if table is None else table.history()
-    return {int(commit["version"]): (commit, _progress_of(commit, path)) for commit in history}
+    return {commit["version"]: (commit, _progress_of(commit, path)) for commit in _history(path)}
 
 
 def commit_of(path: str, stage_id: str) -> dict[str, Any] | None:
-    """The commit that a stage made, with `version` and `operationMetrics`; None when it made none."""
+    """The commit that a stage made, with `version`; None when it made none."""
     return next((commit for commit, found in _commits(path) if found.stage_id == stage_id), None)
 
 
 def _commits(path: str) -> Iterator[tuple[dict[str, Any], Progress]]:
     """Commits that carry a progress record, newest first."""
-    table = open_table(path)
-    if table is None:
-        return
-    recent = table.history(RECENT)
-    for part in (recent, ()) if len(recent) < RECENT else (recent, _older(table)):
-        for commit in part:
-            if found := _progress_of(commit, path):
-                yield commit, found
+    for commit in _history(path):
+        if found := _progress_of(commit, path):
+            yield commit, found
 
 
-def _older(table: DeltaTable) -> Iterator[dict[str, Any]]:
-    yield from table.history()[RECENT:]
+def _history(path: str) -> Iterator[dict[str, Any]]:
+    """What each commit says of itself, newest first, and its `version`.
+
+    By the names of the log's files: delta-rs counts back from the version of its handle, and so is one off when a
+    commit comes in between.
+    """
+    log = Path(path) / "_delta_log"
+    versions = sorted((int(file.stem) for file in log.glob(COMMITS)), reverse=True)
+    for version in versions:
+        try:
+            lines = (log / f"{version:020}.json").read_bytes().splitlines()
+        except FileNotFoundError:  # cleaned away meanwhile, with all before it
+            return
+        told = next((line for line in lines if line.startswith(b'{"commitInfo":')), None)
+        yield {**(json.loads(told)["commitInfo"] if told else {}), "version": version}
 
 
 def _progress_of(commit: dict[str, Any], path: str) -> Progress | None:

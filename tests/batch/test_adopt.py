@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from deltalake import DeltaTable, Schema
+from msgspec import structs
 
 from batch import adopt, delta_log
 from batch.commit import commit_table
 from batch.delta_log import create, replace_all
 from batch.stage import KEEP_HOURS
-from batch.staged_files import added_files, clean, rows_of
-from infra.errors import StageRefused
+from batch.staged_files import actions_of, added_files, clean, log_of, rows_of
+from infra.errors import LakeDamaged, StageRefused
 from infra.settings import Settings
 from schemas.progress import Progress, commit_of, progress
 from schemas.stage import Manifest, StagedTable
@@ -254,3 +255,22 @@ def test_what_the_log_says_of_a_file_is_true(settings: Settings) -> None:
     assert (monday["min.visit_id"], monday["max.visit_id"], monday["null_count.visit_id"]) == ("v00", "v49", 0)
     assert (monday["min.at"], monday["max.at"]) == (AT, AT + timedelta(microseconds=49))
     assert (tuesday["null_count.visit_id"], tuesday["max.visit_id"]) == (1, None)
+
+
+def test_stages_at_once_know_their_own_version(settings: Settings) -> None:
+    """Whoever asks a log for its commit must not be told another's, because that one came while it asked."""
+    with ThreadPoolExecutor(3) as pool:
+        stages = [f"s{n}" for n in range(12)]
+        manifests = list(pool.map(lambda name: staged(settings, SILVER, [row(name)], name), stages))
+    path = Path(SILVER.staging_path(settings.lake_root))
+    for name, manifest in zip(stages, manifests, strict=True):
+        (file,) = actions_of(log_of(path, manifest.tables[SILVER.name].version))
+        assert file.path.startswith(f"{name}/")
+
+
+def test_a_stage_whose_log_names_other_rows_is_refused(settings: Settings) -> None:
+    manifest = staged(settings, SILVER, [row("a"), row("b")], "s1")
+    wrong = {SILVER.name: structs.replace(manifest.tables[SILVER.name], version=0)}
+    with pytest.raises(LakeDamaged, match="version 0: expected 2 rows, as were staged; its log names 0"):
+        put(settings, SILVER, structs.replace(manifest, tables=wrong))
+    assert put(settings, SILVER, manifest) == 1
