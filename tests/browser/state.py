@@ -104,7 +104,7 @@ class State:
         """Minutes since the cut-over, drawn once a minute; the running one holds what had passed of it by then."""
         drawn_for = (self.cutover, minute_of(self.at))
         if self._rows is None or self._rows_of != drawn_for:
-            minutes = seconds_range(self.cutover, self.at + timedelta(seconds=1))
+            minutes = seconds_range(self.cutover, minute_of(self.at) + timedelta(seconds=1))
             running = (self.at - minute_of(self.at)).total_seconds() / MINUTE_S
             lately = minutes[-12:]
             tables = [self.total(minutes, running), *self.titles(lately, running), *self.cohorts(lately, running)]
