@@ -21,7 +21,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from batch.delta_log import commit, types_of
-from batch.staged_files import actions_of, log_of, rows_of
+from batch.history import log_of
+from batch.staged_files import actions_of, rows_of
 from infra.errors import LakeDamaged, StageRefused
 from schemas.stage import Manifest, StagedTable
 from schemas.table import Table

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
 from infra.delta_scan import open_table
+
+Log = list[dict[str, Any]]
 
 
 def version(path: str) -> int | None:
@@ -59,20 +62,12 @@ def can_follow(path: str, after: int, until: int) -> bool:
 
 def is_feed_whole(path: str, after: int, until: int) -> bool:
     """Whether the change feed can still tell what versions `(after, until]` put in and took out."""
-    log = Path(path) / "_delta_log"
-    for number in range(after + 1, until + 1):
-        try:
-            commit = (log / f"{number:020}.json").read_bytes()
-        except FileNotFoundError:
-            return False
-        if not all((Path(path) / file).exists() for file in _fed(commit)):
-            return False
-    return True
+    logs = _logs(path, after, until)
+    return logs is not None and all((Path(path) / file).exists() for actions in logs for file in _fed(actions))
 
 
-def _fed(commit: bytes) -> list[str]:
+def _fed(actions: Log) -> list[str]:
     """The files that the feed reads for a commit: those that it wrote for it, else what came and went."""
-    actions = [msgspec.json.decode(line) for line in commit.splitlines() if line.strip()]
     written = [action["cdc"]["path"] for action in actions if "cdc" in action]
     moved = (action.get("add") or action.get("remove") for action in actions)
     return [unquote(file) for file in written or (one["path"] for one in moved if one and one["dataChange"])]
@@ -87,19 +82,25 @@ def files_brought(path: str, after: int, until: int) -> list[Path] | None:
 
 def _brought(path: str, after: int, until: int) -> list[str] | None:
     """Files with new rows of versions `(after, until]`, relative to the table; None when the log does not tell."""
-    if "://" in path:
+    logs = None if "://" in path else _logs(path, after, until)
+    if logs is None:
         return None
-    found = []
-    for number in range(after + 1, until + 1):
-        try:
-            commit = (Path(path) / "_delta_log" / f"{number:020}.json").read_bytes()
-        except FileNotFoundError:
-            return None
-        for line in commit.splitlines():
-            if line.startswith(b'{"add":'):
-                add = msgspec.json.decode(line)["add"]
-                found += [unquote(add["path"])] if add["dataChange"] else []
-    return found
+    adds = (add for actions in logs for action in actions if (add := action.get("add")))
+    return [unquote(add["path"]) for add in adds if add["dataChange"]]
+
+
+def _logs(path: str, after: int, until: int) -> list[Log] | None:
+    """The commits `(after, until]`; None when one is no longer in the log."""
+    try:
+        return [log_of(path, number) for number in range(after + 1, until + 1)]
+    except FileNotFoundError:
+        return None
+
+
+def log_of(path: str | Path, version: int) -> Log:
+    """The actions of one commit. Raises FileNotFoundError when it is no longer in the log."""
+    raw = (Path(path) / "_delta_log" / f"{version:020}.json").read_bytes()
+    return [msgspec.json.decode(line) for line in raw.splitlines() if line.strip()]
 
 
 def days_there(path: str, partition_by: str) -> set[str]:

@@ -32,8 +32,8 @@ done (same stage) or is refused (another stage; stage again). Committing twice c
 A commit links the staged files into the target's folder and names them in one Delta commit (`batch/adopt.py`). Where
 rows must go out of files that have others too, or the target has not all the columns, Spark writes (`batch/commit.py`).
 
-Progress is nowhere but in the targets' Delta logs: each commit carries a `batch.history.Progress` in its userMetadata,
-and the newest one that has it is the table's watermark.
+Progress is nowhere but in the targets' Delta logs: each commit carries a `schemas.progress.Progress` in its
+userMetadata, and the newest one that has it is the table's watermark.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from batch.day_files import WRITTEN, Layout, writing
 from batch.delta_log import replace_all, schema_of
-from batch.history import can_follow
-from batch.staged_files import actions_of, added_files, clean, log_of, rows_of
+from batch.history import can_follow, log_of
+from batch.staged_files import actions_of, added_files, clean, rows_of
 from infra.errors import LakeDamaged, SettingsError
 from infra.settings import Settings
 from schemas.derive import spark_ddl

@@ -106,12 +106,6 @@ def clean(table: Path, live: Iterable[str], replaced: Iterable[str], keep_s: flo
                 entry.unlink()
 
 
-def log_of(table: Path, version: int) -> list[dict[str, Any]]:
-    """The actions of one commit. Raises FileNotFoundError when it is no longer in the log."""
-    raw = (table / "_delta_log" / f"{version:020}.json").read_bytes()
-    return [json.loads(line) for line in raw.splitlines() if line.strip()]
-
-
 def actions_of(commit: Iterable[Mapping[str, Any]]) -> list[AddAction]:
     """The files that a commit added. Paths in a log are written as in a URL."""
     return [

@@ -21,12 +21,9 @@ from batch.gold.stage import gold_tables
 from infra.delta_scan import open_table
 from infra.settings import Settings
 from schemas.publication import read_published
-from schemas.table import Table
+from schemas.table import KEEP_DAYS, Table
 from schemas.tables import SILVER
 from schemas.tables.restatements import RESTATEMENTS
-
-KEEP_DAYS = 7
-"""As long as bronze keeps what it has merged: who follows a table's changes may be away for so long."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,11 @@ Type = Literal[
 minute. Timestamps are microseconds, UTC."""
 
 
+KEEP_DAYS = 7
+"""How long a version can still be read after it was replaced, and how long who follows a table's changes may be away.
+Longer than any reader holds on to one."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column. `doc` states meaning and unit."""

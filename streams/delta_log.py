@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from infra.disk import sync
 from infra.errors import PlaylakeError, ProcessError
+from schemas.table import KEEP_DAYS
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
     from deltalake.transaction import AddAction, RemoveAction
 
-KEEP_DAYS = 7
-"""How long a version can still be read after it was replaced. Longer than any reader holds on to one."""
 PROPERTIES = {
     "delta.enableChangeDataFeed": "true",
     # delta-rs and deletion vectors do not go together well enough for a table that must not lose a row.

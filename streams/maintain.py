@@ -25,13 +25,13 @@ from infra.disk import sync
 from infra.errors import ProcessError
 from infra.settings import Settings
 from schemas.registry import EVENT_TOPICS
-from schemas.table import Table
+from schemas.table import KEEP_DAYS, Table
 from schemas.tables import BRONZE, DEAD_LETTERS
 from schemas.tables.replays import REPLAYED_LETTERS
 from streams.bronze_rows import sorted_by
 from streams.delta_audit import audit
 from streams.delta_compact import compact
-from streams.delta_log import KEEP_DAYS, PROPERTIES, DeltaLog, PositionMoved
+from streams.delta_log import PROPERTIES, DeltaLog, PositionMoved
 from streams.delta_sink import local_path
 
 DAY_S = 86_400

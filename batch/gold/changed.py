@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
+from batch.history import is_feed_whole
 from infra.errors import LakeDamaged
 from schemas.table import Table
 from schemas.tables.sessions import SESSIONS
@@ -19,11 +20,13 @@ END = "ended_at"
 """A session takes part in every day from that of its partition to that of its end."""
 
 
-def changed_days(path: str, table: Table, after: int | None, until: int) -> set[str]:
+def changed_days(path: str, table: Table, after: int | None, until: int) -> set[str] | None:
     """The days that rows take part in which versions `(after, until]` have put in or taken out.
 
-    All days that version `until` has when `after` is None.
+    All days that version `until` has when `after` is None; None when the table no longer tells what has changed.
     """
+    if after is not None and not is_feed_whole(path, after, until):
+        return None
     spans = _of_files(path, table, until) if after is None else _of_feed(path, table, after, until)
     return {str(first + timedelta(days=n)) for first, last in spans for n in range((last - first).days + 1)}
 

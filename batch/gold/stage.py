@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from batch.delta_log import create, nullable, schema_of
 from batch.gold.changed import changed_days
-from batch.history import days_there, is_feed_whole, version
+from batch.history import days_there, version
 from batch.stage import Days, Job, in_dates
 from infra.errors import SettingsError
 from infra.settings import ROOT
@@ -89,13 +89,18 @@ def _touched(job: Job, table: Table, complete: dict[str, int], read: dict[str, i
     for source in sources_of(table):
         after, until = complete.get(source.full_name), read[source.full_name]
         if after is None or after < until:
-            if after is not None and not is_feed_whole(job.path(source), after, until):
+            found = _changed(job, source, after, until)
+            if found is None:
                 log.warning("all days anew: a table no longer tells what changed", extra={"table": source.full_name})
                 days |= days_there(job.path(table), f"{table.partition_by}")  # rows of theirs may have gone
-                after = None
-            found = partial(changed_days, job.path(source), source, after, until)
-            days |= job.memory.once((changed_days, source.full_name, after, until), found)
+                found = _changed(job, source, None, until)
+            days |= found or set()
     return sorted(days)
+
+
+def _changed(job: Job, source: Table, after: int | None, until: int) -> set[str] | None:
+    key = (changed_days, source.full_name, after, until)
+    return job.memory.once(key, partial(changed_days, job.path(source), source, after, until))
 
 
 def _takes_part(source: Table, days: Days) -> str:

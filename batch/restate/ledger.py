@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from batch.delta_log import create
 from batch.history import version as latest
 from batch.restate.arrived import arrived
 from batch.restate.compare import Change, compare, database, step
@@ -91,8 +92,7 @@ def _open(lake_root: str) -> DeltaTable:
     from deltalake import DeltaTable
 
     path = RESTATEMENTS.path(lake_root)
-    if not DeltaTable.is_deltatable(path):
-        DeltaTable.create(path, arrow_schema(RESTATEMENTS.columns), mode="ignore", description=RESTATEMENTS.description)
+    create(path, arrow_schema(RESTATEMENTS.columns), RESTATEMENTS.partition_by, RESTATEMENTS.description)
     return DeltaTable(path)
 
 

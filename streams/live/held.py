@@ -53,11 +53,6 @@ class Held:
         used = np.flatnonzero(self.pool.rows >= 0)
         return used[np.argsort(self.pool.events["offset"][used])]
 
-    @property
-    def has_room(self) -> bool:
-        """Whether one more fits."""
-        return bool(self.pool.ends[FREE] >= 0)
-
     def all(self) -> npt.NDArray[Any]:
         """What waits, in the order of arrival."""
         return self.pool.events[self._used()]

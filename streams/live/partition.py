@@ -182,11 +182,11 @@ class LivePartition:
         )  # fmt: skip
 
     def _make_room(self) -> None:
-        from streams.live import minutes, sessions
+        from streams.live import held, minutes, sessions
 
         if not sessions.has_room(self.sessions.table):
             self.sessions.grow()
-        if not self.held.has_room:
+        if not held.has_room(self.held.pool):
             self.held.grow()
         if not minutes.has_room(self.minutes.table, fold.most_pieces(len(self._pieces))):
             self.minutes.grow()

@@ -21,8 +21,9 @@ from msgspec import structs
 from batch import adopt, delta_log
 from batch.commit import commit_table
 from batch.delta_log import create, replace_all
+from batch.history import log_of
 from batch.stage import KEEP_HOURS
-from batch.staged_files import actions_of, added_files, clean, log_of, rows_of
+from batch.staged_files import actions_of, added_files, clean, rows_of
 from infra.errors import LakeDamaged, StageRefused
 from infra.settings import Settings
 from schemas.progress import Progress, commit_of, progress

@@ -13,9 +13,10 @@ from deltalake import DeltaTable, write_deltalake
 
 from batch.gold.changed import changed_days
 from batch.history import days_there, is_feed_whole
-from batch.vacuum import KEEP_DAYS, vacuum
+from batch.vacuum import vacuum
 from infra.settings import Settings
 from schemas.publication import PUBLISHED, Publish, write_record
+from schemas.table import KEEP_DAYS
 from schemas.tables.sessions import SESSIONS
 
 DAY_S = 86_400
@@ -107,4 +108,5 @@ def test_who_follows_learns_that_the_changes_are_gone(settings: Settings, lake: 
     told(settings)
     assert is_feed_whole(lake, 0, 1)
     assert not is_feed_whole(lake, 1, 2)
+    assert changed_days(lake, SESSIONS, 1, 2) is None
     assert days_there(lake, "start_date") == {str(day) for day in DAYS}

@@ -19,37 +19,13 @@ from schemas.registry import EVENT_TOPICS, PLAYBACK
 from schemas.session_state import Fact
 from schemas.topic import EventTopic
 from streams.bronze_rows import Decoder, sorted_by
+from streams.message import Message
 from tests.streams.delta_world import RECEIVED_MS
 
 GROUP = Fact.group_id.fget  # type: ignore[attr-defined]
 
 
-class Record:
-    """A record of any partition."""
-
-    def __init__(self, topic: str, partition: int, offset: int, value: bytes, received_ms: int) -> None:
-        self._place, self._value, self._received_ms = (topic, partition, offset), value, received_ms
-
-    def topic(self) -> str:
-        return self._place[0]
-
-    def partition(self) -> int:
-        return self._place[1]
-
-    def offset(self) -> int:
-        return self._place[2]
-
-    def timestamp(self) -> tuple[int, int]:
-        return 2, self._received_ms
-
-    def key(self) -> bytes | None:
-        return None
-
-    def value(self) -> bytes:
-        return self._value
-
-
-def records(topic: EventTopic, count: int, choose: random.Random) -> list[Record]:
+def records(topic: EventTopic, count: int, choose: random.Random) -> list[Message]:
     """Good and broken ones; few and many different texts, some empty, some beyond ASCII; over two days."""
     made = []
     for offset in range(count):
@@ -66,11 +42,11 @@ def records(topic: EventTopic, count: int, choose: random.Random) -> list[Record
         event |= {"eventId": f"e{choose.randrange(300)}"} if choose.random() < 0.6 else {}
         event |= {"more": choose.choice([1, "x", [1], None])} if choose.random() < 0.2 else {}
         raw = json.dumps(event, ensure_ascii=choose.random() < 0.5).encode()
-        made.append(Record(topic.name, choose.randrange(4), offset, raw, RECEIVED_MS + choose.randrange(40_000_000)))
+        made.append(Message(choose.randrange(4), offset, RECEIVED_MS + choose.randrange(40_000_000), raw, topic.name))
     return made
 
 
-def expected(topic: EventTopic, record: Record, columns: list[str]) -> dict[str, Any] | None:
+def expected(topic: EventTopic, record: Message, columns: list[str]) -> dict[str, Any] | None:
     """The row of one record; None for one that breaks its contract."""
     raw, (_, received_ms) = record.value(), record.timestamp()
     try:
@@ -110,9 +86,7 @@ def test_rows_are_what_the_contract_says(topic: EventTopic) -> None:
 def test_few_different_texts_are_written_once() -> None:
     event = smallest(PLAYBACK, "play") | {"deviceType": "web"}
     values = [json.dumps(event | {"eventId": f"e{number}"}).encode() for number in range(1000)]
-    rows = (
-        Decoder(PLAYBACK).decode([Record(PLAYBACK.name, 0, at, raw, RECEIVED_MS) for at, raw in enumerate(values)]).rows
-    )
+    rows = Decoder(PLAYBACK).decode([Message(0, at, RECEIVED_MS, raw) for at, raw in enumerate(values)]).rows
     are_listed = {name: pa.types.is_dictionary(rows[name].type) for name in ("device_type", "event_type", "event_id")}
     assert are_listed == {"device_type": True, "event_type": True, "event_id": False}
 

@@ -19,11 +19,11 @@ from infra.delta_scan import query as duckdb
 from infra.delta_scan import scan
 from infra.errors import LakeDamaged, ProcessError
 from infra.settings import Settings
+from schemas.table import KEEP_DAYS
 from schemas.tables import DEAD_LETTERS
 from streams import delta_compact
 from streams.delta_audit import audit
 from streams.delta_compact import MAX_BYTES, MAX_FILES, MAX_ROWS, REST_MS, DataFile, groups
-from streams.delta_log import KEEP_DAYS
 from streams.delta_sink import DeltaSink
 from streams.maintain import TABLES, Done, maintain, maintain_table
 from tests.streams.delta_world import (
