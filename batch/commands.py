@@ -79,10 +79,16 @@ def publish() -> None:
 
 
 @app.command()
-def vacuum() -> None:
-    """Delete the files of silver and gold that were replaced more than seven days ago (hourly, by Airflow)."""
-    from batch import vacuum
+def tidy() -> None:
+    """Merge silver's small files, delete files of silver and gold replaced seven days ago (hourly, by Airflow)."""
+    from batch.merge import merge
+    from batch.vacuum import vacuum
     from infra.settings import Settings
 
-    for done in vacuum.vacuum(Settings.from_env()):
+    settings = Settings.from_env()
+    for merged in merge(settings):
+        what = f"{merged.files:>8,} files merged into {merged.into:,}"
+        why = ": a stage of it is about to be committed, or was just now; the next time" if merged.waits else ""
+        typer.echo(f"{merged.table:<32}{what}{why}")
+    for done in vacuum(settings):
         typer.echo(f"{done.table:<32}{done.files:>8,} files deleted, {done.size / 1e6:,.1f} MB")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from infra.errors import ProcessError
@@ -108,11 +108,15 @@ def commit(
     partition_by: str | None,
     note: str,
     transaction: tuple[str, int],
+    *,
+    is_maintenance: bool = False,
 ) -> None:
     """Files in and out in one commit. Raises CommitFailedError when one of the same transaction came first.
 
-    note          the commit's userMetadata
-    transaction   name and number, which Delta's log keeps: of two writers that began at the same version one fails
+    note             the commit's userMetadata
+    transaction      name and number, which Delta's log keeps: of two writers that began at the same version one fails
+    is_maintenance   any other commit makes it fail, too, and it leaves the log as long as it is: how far the table has
+                     come may stand in the oldest commit of all, and is not in this one
     """
     table.create_write_transaction(
         list(actions),
@@ -120,8 +124,11 @@ def commit(
         table.schema(),
         _columns(partition_by),
         commit_properties=CommitProperties(
-            custom_metadata={"userMetadata": note}, app_transactions=[Transaction(*transaction)]
+            custom_metadata={"userMetadata": note},
+            app_transactions=[Transaction(*transaction)],
+            max_commit_retries=0 if is_maintenance else None,
         ),
+        post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False) if is_maintenance else None,
     )
 
 

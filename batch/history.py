@@ -49,6 +49,21 @@ def has_new_files(path: str, after: int | None, until: int) -> bool:
         return True
 
 
+def is_same(path: str, after: int, until: int) -> bool:
+    """Whether all that versions `(after, until]` did was to merge files: nobody need look at the table again.
+
+    A commit that moved no row and says how far the table has come is something new.
+    """
+    logs = _logs(path, after, until)
+    return logs is not None and all(_is_merge(actions) for actions in logs)
+
+
+def _is_merge(actions: Log) -> bool:
+    files = [file for action in actions if (file := action.get("add") or action.get("remove"))]
+    others = {name for action in actions for name in action} - {"add", "remove", "commitInfo", "txn"}
+    return bool(files) and not others and not any(file["dataChange"] for file in files)
+
+
 def can_follow(path: str, after: int, until: int) -> bool:
     """Whether it can still be told row by row what versions `(after, until]` brought.
 

@@ -33,15 +33,22 @@ def added_files(table: Path, folder: Path) -> Iterator[AddAction]:
     for file in sorted(folder.rglob("*.parquet")):
         footer = pq.read_metadata(file)
         if footer.num_rows:
-            found = file.stat()
-            yield AddAction(
-                path=file.relative_to(table).as_posix(),
-                size=found.st_size,
-                partition_values=_partition(file.relative_to(folder)),
-                modification_time=found.st_mtime_ns // 1_000_000,
-                data_change=True,
-                stats=json.dumps(_stats(footer)),
-            )
+            yield added_file(table, file, footer, _partition(file.relative_to(folder)))
+
+
+def added_file(
+    table: Path, file: Path, footer: pq.FileMetaData, partition: dict[str, str | None], *, is_new: bool = True
+) -> AddAction:
+    """What a commit says of one file. `is_new`: the table has not had its rows before."""
+    found = file.stat()
+    return AddAction(
+        path=file.relative_to(table).as_posix(),
+        size=found.st_size,
+        partition_values=partition,
+        modification_time=found.st_mtime_ns // 1_000_000,
+        data_change=is_new,
+        stats=json.dumps(_stats(footer)),
+    )
 
 
 def rows_of(actions: Iterable[AddAction]) -> int:

@@ -1,4 +1,5 @@
-"""`playlake vacuum`: the files of silver and gold that no reader can ask for any more. Safe at any time.
+"""The second half of `playlake tidy`: the files of silver and gold that no reader can ask for any more go. It is
+safe at any time.
 
 Every run leaves files behind: those of the days that it has made anew, the rows of the change feed, and, where it was
 killed, what it never committed. They go when they were replaced, or written in vain, KEEP_DAYS ago. Two versions keep

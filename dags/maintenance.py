@@ -1,4 +1,4 @@
-"""Every hour: bronze's small files merged, old logs cleaned; of all layers replaced files deleted."""
+"""Every hour: small files merged, bronze's old logs cleaned, replaced files of all layers deleted."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from playlake_operator import DEFAULTS, PlaylakeOperator
 
 with DAG(
     "maintenance",
-    description="Bronze and dead letters: merge, checkpoint, clean; all layers: vacuum",
+    description="Small files merged, old ones deleted, in all layers",
     doc_md="""
-`playlake maintain`, every hour: the many small files that the bronze sink writes become few large ones once they are an
-hour old; old log files go, and so do the files that were replaced more than seven days ago. Readers of a version see
-the same rows before and after, the jobs that follow bronze see nothing new, and the sink goes on meanwhile.
+`playlake maintain`: the many small files that the bronze sink writes become few large ones once they are an hour old;
+old log files go, and so do the files that were replaced more than seven days ago. The sink goes on meanwhile.
 
-`playlake vacuum` deletes what silver and gold no longer need: files that were replaced, or written in vain, more than
-seven days ago. It commits nothing, so that no stage is disturbed, and what is published keeps its files.
+`playlake tidy`: the same of what the hourly runs leave in silver; and what silver and gold no longer need is deleted:
+files that were replaced, or written in vain, more than seven days ago. What is published keeps its files. It waits for
+the slot of the silver job, since a stage whose table moves before its commit would have to be staged again.
 
-They can be triggered, retried or left out at any time. Without the first for long: queries and the sink's start grow
-slower, and bronze's files that were replaced while it had failed for three days or more stay on the disk.
+Readers of a version see the same rows before and after, and the jobs that follow the changes see nothing new. Both can
+be triggered, retried or left out at any time. Without them for long: queries and the sink's start grow slower, and
+bronze's files that were replaced while the first had failed for three days or more stay on the disk.
 """,
     schedule=CronTriggerTimetable("30 * * * *", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
@@ -27,6 +28,7 @@ slower, and bronze's files that were replaced while it had failed for three days
     max_active_runs=1,
     is_paused_upon_creation=False,
     default_args=DEFAULTS,
-    tags=["bronze", "maintenance"],
+    tags=["bronze", "silver", "maintenance"],
 ):
-    PlaylakeOperator(task_id="maintain", commands=[["maintain"], ["vacuum"]], pool="bronze")
+    PlaylakeOperator(task_id="maintain", commands=[["maintain"]], pool="bronze")
+    PlaylakeOperator(task_id="tidy", commands=[["tidy"]], pool="silver")

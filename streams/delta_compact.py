@@ -12,14 +12,12 @@ already. So whatever removes files from these tables must raise MAINTENANCE by c
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from infra.errors import LakeDamaged
+from infra.small_files import DataFile, data_files, groups
 from streams.delta_files import write_files
 from streams.delta_log import DeltaLog
 
@@ -32,26 +30,6 @@ OPERATION_KEY = "playlakeOperation"
 """In commitInfo: what the commit was for."""
 REST_MS = 3_600_000
 """A file of that age is merged: what reads the newest rows, every few minutes, is done with it."""
-MAX_ROWS = 500_000
-"""Of a file that a compaction writes. They are sorted in memory: about 1 kB a row at its height."""
-MAX_BYTES = 128_000_000
-MAX_FILES = 10_000
-"""Removed by one commit."""
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A file of the table, as the log describes it. `path` is the log's own spelling."""
-
-    path: str
-    size: int
-    rows: int
-    written_ms: int
-    day: date
-
-    @property
-    def is_small(self) -> bool:
-        return self.rows < MAX_ROWS // 2 and self.size < MAX_BYTES // 2
 
 
 def compact(
@@ -67,7 +45,7 @@ def compact(
     says of it.
     """
     number = log.stored(MAINTENANCE)
-    found = list(groups(_files(log, partition_by), now_ms))
+    found = list(groups(data_files(log.handle, partition_by), now_ms - REST_MS))
     for files in found:
         merged = _merged(log, files, partition_by, sorted_by, step)
         step("before commit")
@@ -77,45 +55,6 @@ def compact(
         )
         number = following
     return sum(map(len, found)), len(found)
-
-
-def groups(files: Iterable[DataFile], now_ms: int) -> Iterator[list[DataFile]]:
-    """Small files that are to become one each: of one day, written one after another, the last one REST_MS ago."""
-    days: dict[date, list[DataFile]] = defaultdict(list)
-    for file in files:
-        days[file.day].append(file)
-    for day in sorted(days):
-        old = (file for file in days[day] if file.is_small and file.written_ms <= now_ms - REST_MS)
-        small = sorted(old, key=lambda file: file.written_ms)
-        yield from (group for group in _cut(small) if len(group) > 1)
-
-
-def _cut(files: Iterable[DataFile]) -> Iterator[list[DataFile]]:
-    """The files, in their order, in groups of bounded size."""
-    group: list[DataFile] = []
-    rows = size = 0
-    for file in files:
-        rows, size = rows + file.rows, size + file.size
-        if group and (rows > MAX_ROWS or size > MAX_BYTES or len(group) == MAX_FILES):
-            yield group
-            group, rows, size = [], file.rows, file.size
-        group.append(file)
-    yield group
-
-
-def _files(log: DeltaLog, partition_by: str) -> Iterator[DataFile]:
-    import pyarrow as pa
-
-    for action in pa.table(log.handle.get_add_actions()).to_pylist():
-        # Whoever wrote a file without counting its rows wrote it by other means: it stays as it is.
-        if action["num_records"] is not None:
-            yield DataFile(
-                action["path"],
-                action["size_bytes"],
-                action["num_records"],
-                action["modification_time"],
-                action["partition"][partition_by],
-            )
 
 
 def _merged(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from batch.delta_log import create, nullable, schema_of
 from batch.gold.changed import changed_days
-from batch.history import days_there, version
+from batch.history import days_there, is_same, version
 from batch.stage import Days, Job, in_dates
 from infra.errors import SettingsError
 from infra.settings import ROOT
@@ -50,7 +50,8 @@ def stage_gold(job: Job, table: Table) -> StagedTable | None:
     read = {name: at for name, at in sources.items() if at is not None}
     done = job.done(table)
     complete = done.complete if done else {}
-    if job.days is None and not job.is_whole and all(complete.get(name) == at for name, at in read.items()):
+    seen = (_has_seen(job.path(one), complete.get(one.full_name), read[one.full_name]) for one in sources_of(table))
+    if job.days is None and not job.is_whole and all(seen):
         return None
     dates = _dates(job, table, complete, read)
     rows = _select(job, table, read, dates)
@@ -64,6 +65,11 @@ def stage_gold(job: Job, table: Table) -> StagedTable | None:
         dates=dates,
         **job.watermark(done, read, _now(job, table, read)),
     )
+
+
+def _has_seen(path: str, known: int | None, at: int) -> bool:
+    """Whether a version of a source has nothing that is not in version `known`."""
+    return known is not None and (known == at or (known < at and is_same(path, known, at)))
 
 
 def sources_of(table: Table) -> list[Table]:

@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 from batch import run
 from batch.gold.stage import gold_tables
 from batch.history import version
+from batch.merge import merge
 from batch.publish import publish
 from batch.restate import ledger
 from batch.silver import fold
@@ -260,8 +261,12 @@ ORDERS = [pytest.param(1, 2, id="1-in-2")] + [
 
 
 @pytest.mark.parametrize(("seed", "pieces"), ORDERS)
-def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole, seed: int, pieces: int) -> None:
-    """The long ones are ten orders, with every topic; gold is published in between, and restated."""
+def test_any_split_and_any_order_come_to_the_same(
+    lake: Settings, whole: Whole, seed: int, pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever silver's files are merged. The long ones are ten orders, with every topic; gold is published in between,
+    and restated."""
+    monkeypatch.setattr("batch.merge.AT_LEAST", 1)  # every file is written anew
     rnd = random.Random(seed)
     sent = list(whole.sent)
     others = {topic: rnd.sample(every_kind(topic), len(every_kind(topic))) for topic in (CATALOG, ADS)}
@@ -281,14 +286,25 @@ def test_any_split_and_any_order_come_to_the_same(lake: Settings, whole: Whole, 
             assert pass_through(lake, "gold")
         else:
             early = {row["session_id"] for row in read(lake, "silver.sessions")}
+        tidied = {done.table for done in merge(lake) if done.files}
+    assert tidied >= {"silver.playback_events", "silver.sessions"}
     # With half of its events a viewing without an id was other sessions: what came later has merged or split them.
     assert early - {row["session_id"] for row in read(lake, "silver.sessions")}
     assert run.stage(lake, "silver") is None
     assert run.stage(lake, "gold") is None
+    assert news(lake, "silver.sessions") == []
     made = ("silver.playback_events", "silver.cmcd_reports", "silver.sessions", *GOLD)
     for table in (*made, *OTHERS) if is_long else made:
         assert read(lake, table) == read(whole.lake, table), table
     assert_ledger_adds_up(lake)
+
+
+def news(lake: Settings, table: str) -> list[Any]:
+    """What the newest version of a table has changed, as Spark tells it."""
+    path = f"{lake.lake_root}/{table.replace('.', '/')}"
+    with spark_session(lake) as spark:
+        feed = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", f"{version(path)}")
+        return list(feed.load(path).collect())
 
 
 def test_workers_load_the_machine_code_that_set_up_has_made(whole: Whole) -> None:

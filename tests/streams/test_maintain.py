@@ -19,11 +19,12 @@ from infra.delta_scan import query as duckdb
 from infra.delta_scan import scan
 from infra.errors import LakeDamaged, ProcessError
 from infra.settings import Settings
+from infra.small_files import MAX_BYTES, MAX_FILES, MAX_ROWS, DataFile, groups
 from schemas.table import KEEP_DAYS
 from schemas.tables import DEAD_LETTERS
 from streams import delta_compact
 from streams.delta_audit import audit
-from streams.delta_compact import MAX_BYTES, MAX_FILES, MAX_ROWS, REST_MS, DataFile, groups
+from streams.delta_compact import REST_MS
 from streams.delta_sink import DeltaSink
 from streams.maintain import TABLES, Done, maintain, maintain_table
 from tests.streams.delta_world import (
@@ -295,7 +296,7 @@ DAYS = st.integers(-3, 1).map(lambda n: datetime.fromtimestamp(NOW_MS / 1000, UT
 )
 def test_groups(drawn: list[tuple[date, int, int, int]]) -> None:
     files = [DataFile(str(n), size, count, NOW_MS - age, day) for n, (day, count, size, age) in enumerate(drawn)]
-    found = list(groups(files, NOW_MS))
+    found = list(groups(files, NOW_MS - REST_MS))
     taken = [file for group in found for file in group]
     assert len(taken) == len(set(taken))
     for group in found:
