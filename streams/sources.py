@@ -52,8 +52,11 @@ class Record(Protocol):
 class Reader(Protocol):
     """Reads the records of one partition. All that it must not forget is in `streams`."""
 
-    def events(self, prepared: Any) -> npt.NDArray[Any]:
-        """What the records bring, in their order: `streams.live.events.LIVE_EVENT`."""
+    def events(self, prepared: Any, clock_ms: int) -> npt.NDArray[Any]:
+        """What the records bring, in their order: `streams.live.events.LIVE_EVENT`.
+
+        clock_ms   the partition's received clock before them
+        """
 
     def forget(self, bucket: int, clock_ms: int) -> bool:
         """Drop what was silent for the time-out; whether anything was dropped."""
@@ -88,7 +91,7 @@ class PlaybackReader:
         self._place = place
         self._names = names
 
-    def events(self, prepared: Prepared) -> npt.NDArray[Any]:
+    def events(self, prepared: Prepared, clock_ms: int) -> npt.NDArray[Any]:
         return events_of(prepared, self._names, self._place)
 
     def forget(self, bucket: int, clock_ms: int) -> bool:
@@ -113,8 +116,9 @@ class CmcdReader:
             for session_id, stream in of_bucket.items():
                 self._wait(bucket, session_id, stream)
 
-    def events(self, prepared: Iterable[Record]) -> npt.NDArray[Any]:
+    def events(self, prepared: Iterable[Record], clock_ms: int) -> npt.NDArray[Any]:
         out = EventList(self._names)
+        self._clock_ms = clock_ms
         for record in prepared:
             stamp_ms, offset = record.timestamp()[1], record.offset() or 0
             if stamp_ms > self._clock_ms:
@@ -159,7 +163,7 @@ class CmcdReader:
             told = REPEATED if fate == "repeated" else LATE
             out.tell(told, offset, bucket, stamp_ms, at_ms=report.at_ms, session_id=report.session_id)
             return
-        taken = stream.take(report)
+        taken = stream.take(report, self._clock_ms)
         out.tell(ARRIVED, offset, bucket, stamp_ms, seq=1 - len(taken), is_misplaced=is_misplaced)
         self._take(out, offset, bucket, stamp_ms, taken)
         self._wait(bucket, report.session_id, stream)

@@ -3,7 +3,8 @@
 A page may report to several targets, each with running numbers of its own: one of them tells the session. In the batch
 it is the one that tells most, whatever came first; live keeps the first seen. Numbers begin at 0 and have no holes, so
 a hole is a lost report. Parallel requests arrive swapped, and after an outage of the collector a player sends its
-backlog in any order: live waits for the next number, but no longer than HOLD_MS, for no more than MAX_HELD reports.
+backlog in any order: live waits for the next number, but no longer than HOLD_MS, for no more than MAX_HELD reports. The
+wait goes by the received clock of the partition, which never goes back; the stamp of a report may.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ class LiveStream(msgspec.Struct, array_like=True):
     lost: list[int] = []
     """Numbers that were given up, newest last."""
     last_received_ms: int = 0
+    held_ms: dict[int, int] = {}
+    """Number of a held report → the received clock when it began to wait."""
 
     @classmethod
     def begin(cls, report: Report) -> LiveStream:
@@ -101,12 +104,13 @@ class LiveStream(msgspec.Struct, array_like=True):
 
     @property
     def deadline_ms(self) -> int | None:
-        """Received time at which the oldest held report is waited for no longer."""
-        return min((report.received_ms for report in self.held), default=0) + HOLD_MS if self.held else None
+        """Received clock at which the oldest held report is waited for no longer."""
+        since = [self.held_ms.get(report.seq or 0, report.received_ms) for report in self.held]
+        return min(since) + HOLD_MS if since else None
 
     def is_over(self, clock_ms: int, timeout_ms: int) -> bool:
-        """Whether it was silent for the time-out: a report that comes now begins another."""
-        return clock_ms - self.last_received_ms > timeout_ms
+        """Whether it was silent for the time-out: a report that comes now begins another. Not while one waits."""
+        return not self.held and clock_ms - self.last_received_ms > timeout_ms
 
     def fate(self, report: Report) -> Literal["new", "repeated", "late"]:
         """`new`, `repeated` (its number was seen), or `late` (its number was given up, and is forgotten with this)."""
@@ -119,13 +123,14 @@ class LiveStream(msgspec.Struct, array_like=True):
             return "late"
         return "repeated" if any(report.seq == held.seq for held in self.held) else "new"
 
-    def take(self, report: Report) -> list[tuple[Report, list[Fact]]]:
-        """Take a new report: the reports whose turn it is now, with their facts."""
+    def take(self, report: Report, clock_ms: int) -> list[tuple[Report, list[Fact]]]:
+        """Take a new report when the received clock is there: the reports whose turn it is now, with their facts."""
         self.last_received_ms = max(self.last_received_ms, report.received_ms)
         if report.seq is None:
             return [(report, self.translation.step(report))]
         self.held.append(report)
         self.held.sort(key=lambda held: held.seq or 0)
+        self.held_ms[report.seq] = clock_ms
         done = self._ready()
         while len(self.held) > MAX_HELD:
             done += self._give_up()
@@ -141,16 +146,21 @@ class LiveStream(msgspec.Struct, array_like=True):
     def _ready(self) -> list[tuple[Report, list[Fact]]]:
         done = []
         while self.held and self.held[0].seq == self.next_seq:
-            report = self.held.pop(0)
+            report = self._pop()
             self.next_seq += 1
             done.append((report, self.translation.step(report)))
         return done
 
     def _give_up(self) -> list[tuple[Report, list[Fact]]]:
         """Go on with the first held report, over the numbers before it."""
-        report = self.held.pop(0)
+        report = self._pop()
         seq = report.seq or 0
         missing = seq - self.next_seq
         self.lost = [*self.lost, *range(max(self.next_seq, seq - MAX_LOST), seq)][-MAX_LOST:]
         self.next_seq = seq + 1
         return [(report, self.translation.step(report, missing)), *self._ready()]
+
+    def _pop(self) -> Report:
+        report = self.held.pop(0)
+        self.held_ms.pop(report.seq or 0, None)
+        return report

@@ -45,6 +45,18 @@ OPEN_MINUTE: Final = 1
 TOTALS_THROUGH: Final = 2
 REPLAY_UNTIL: Final = 3
 """Behind this offset no stored minute holds anything."""
+RECORD: Final = 4
+"""Offset of the record whose event was folded last; -1: none was."""
+CLOCK_BEFORE: Final = 5
+"""The received clock before that record. It may have several events, and the first of them moves the clock."""
+SCALARS: Final = 6
+
+
+def no_scalars() -> npt.NDArray[np.int64]:
+    """Those of a partition of which nothing is known."""
+    scalars = np.zeros(SCALARS, np.int64)
+    scalars[RECORD] = -1
+    return scalars
 
 
 class Buckets(NamedTuple):
@@ -55,7 +67,7 @@ class Buckets(NamedTuple):
     dirty_since: npt.NDArray[np.int64]
     """Offset of the first event that no written record of the bucket holds; -1: none."""
     dirty_clock: npt.NDArray[np.int64]
-    """The received clock before that event."""
+    """The received clock before the record of that event."""
 
 
 class Live(NamedTuple):
@@ -83,8 +95,10 @@ def fold_events(live: Live, events: Any, first: int, timeout_ms: int, freeze_aft
         if not _has_room(live):
             return i
         event = events[i]
-        clock_before = state[CLOCK]
-        if event.received_ms > clock_before:
+        if event.offset != state[RECORD]:
+            state[RECORD] = event.offset
+            state[CLOCK_BEFORE] = state[CLOCK]
+        if event.received_ms > state[CLOCK]:
             # Before minutes are frozen: what waits came in time for them, however long no record came.
             while held.is_due(live.held, event.received_ms):
                 _give_up_oldest(live, event.offset, timeout_ms)
@@ -94,7 +108,7 @@ def fold_events(live: Live, events: Any, first: int, timeout_ms: int, freeze_aft
         bucket = event.bucket
         if event.offset < live.buckets.through[bucket]:
             continue
-        _mark(live, bucket, event.offset, clock_before)
+        _mark(live, bucket, event.offset, state[CLOCK_BEFORE])
         _take(live, event, timeout_ms, event.offset >= state[TOTALS_THROUGH])
     return len(events)
 

@@ -99,7 +99,7 @@ class LivePartition:
         self.minutes = Minutes(place)
         self.counts = fold.no_counts()
         self.sums = fold.no_sums()
-        self._scalars = np.zeros(4, np.int64)
+        self._scalars = fold.no_scalars()
         self._buckets = fold.Buckets(*(np.full(BUCKETS, at, np.int64) for at in (0, -1, 0)))
         self._minute_through = np.empty((0, 2), np.int64)
         self._stored_minutes: set[int] = set()
@@ -166,7 +166,7 @@ class LivePartition:
             at = f"{self.source.topic.name}/{self.number}"
             msg = f"{at}: records from {start} came, those from {self.next} were expected"
             raise ProcessError(msg)
-        events = self._reader.events(prepared)
+        events = self._reader.events(prepared, self.clock_ms)
         done = 0
         rules = self._rules
         while done < len(events):

@@ -155,7 +155,7 @@ class LiveGroup:
         if not stream.tells(report) or stream.fate(report) != "new":
             return
         self._heard = record.offset
-        yield from self._told(stream.take(report), record.offset)
+        yield from self._told(stream.take(report, self.clock.at(record.offset)), record.offset)
 
     def _told(self, taken: Iterable[tuple[Report, list[Fact]]], offset: int) -> Iterator[Piece]:
         clock_ms = self.clock.at(offset)

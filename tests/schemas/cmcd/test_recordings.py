@@ -30,7 +30,7 @@ def live(found: list[Report]) -> SessionState:
     facts: list[Fact] = []
     for report in found:
         if stream.tells(report) and stream.fate(report) == "new":
-            facts += [fact for _, released in stream.take(report) for fact in released]
+            facts += [fact for _, released in stream.take(report, report.received_ms) for fact in released]
     facts += [fact for _, released in stream.release(found[-1].received_ms + 60_000) for fact in released]
     state = open_session(facts[0])
     for fact in facts:

@@ -53,7 +53,10 @@ def live(reports: list[Report]) -> SessionState:
     """Report by report, as they come; nobody says that it is over."""
     stream, facts = LiveStream.begin(reports[0]), list[Fact]()
     for one in reports:
-        for _, released in [*stream.release(one.received_ms), *(stream.take(one) if stream.fate(one) == "new" else ())]:
+        taken = stream.release(one.received_ms)
+        if stream.fate(one) == "new":
+            taken += stream.take(one, one.received_ms)
+        for _, released in taken:
             facts += released
     state = open_session(facts[0])
     for fact in facts:
@@ -249,21 +252,23 @@ def test_swapped_and_resent_reports_change_nothing(fold_all) -> None:  # type: i
 def test_live_waits_for_a_swapped_report_but_not_for_ever() -> None:
     reports = told("0 s; 400 p; 1000 r; 1500 p; 2000 t; 9000 t")
     stream = LiveStream.begin(reports[0])
-    stream.take(reports[0])
-    assert stream.take(reports[2]) == [] and stream.deadline_ms == reports[2].received_ms + HOLD_MS
-    assert stream.release(reports[2].received_ms + HOLD_MS - 1) == []
-    released = [one.seq for one, _ in stream.release(reports[2].received_ms + HOLD_MS)]
+    now = reports[2].received_ms + 60_000  # the clock has come further by other sessions: it waits from now on
+    stream.take(reports[0], now)
+    assert stream.take(reports[2], now) == [] and stream.deadline_ms == now + HOLD_MS
+    assert stream.release(now + HOLD_MS - 1) == [] and not stream.is_over(now + TIMEOUT_MS * 2, TIMEOUT_MS)
+    released = [one.seq for one, _ in stream.release(now + HOLD_MS)]
+    assert stream.deadline_ms is None and stream.is_over(now + TIMEOUT_MS * 2, TIMEOUT_MS)
     assert (released, stream.lost) == ([2], [1])
     assert [stream.fate(reports[n]) for n in (1, 1, 0)] == ["late", "repeated", "repeated"]
     full = LiveStream.begin(reports[0])
     for seq in range(1, MAX_HELD + 2):
-        done = full.take(report(seq, seq, "t", "p"))
+        done = full.take(report(seq, seq, "t", "p"), START)
     assert [one.seq for one, _ in done] == list(range(1, MAX_HELD + 2)) and not full.held
 
 
 def test_a_live_stream_joined_in_its_middle_does_not_wait_for_its_beginning() -> None:
     stream = LiveStream.begin(report(0, 500, "t", "p"))
-    assert [one.seq for one, _ in stream.take(report(0, 500, "t", "p"))] == [500]
+    assert [one.seq for one, _ in stream.take(report(0, 500, "t", "p"), START)] == [500]
 
 
 def test_one_target_tells_the_session() -> None:

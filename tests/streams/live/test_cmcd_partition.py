@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.cmcd.order import HOLD_MS
+from schemas.cmcd.report import report_of
 from schemas.cmcd.wire import read_report
 from schemas.events.cmcd import CmcdEvent
+from schemas.quality import PARTS
+from schemas.registry import CMCD
 from streams.live.partition import LivePartition
+from streams.parity import replay
 from streams.sources import CMCD_SOURCE
 from tests.streams.live.world import (
     RULES,
@@ -112,10 +119,10 @@ def test_a_silent_session_and_its_stream_are_swept() -> None:
 
 @st.composite
 def topics(draw: st.DrawFn) -> list[FakeRecord]:
-    """Reports of a few players: swapped, repeated, late, lost, broken."""
+    """Reports of a few players: swapped, repeated, late, lost, broken. Stamps may go back: another leader's clock."""
     found, stamp_ms, ends = [], START_MS, dict.fromkeys("pqr", 0)
     for offset in range(draw(st.integers(1, 50))):
-        stamp_ms += draw(st.sampled_from([0, 10, 900, 6_000, 61_000]))
+        stamp_ms += draw(st.sampled_from([0, 10, 900, 6_000, 61_000, -3_000, -20_000, -61_000]))
         sid = draw(st.sampled_from("pqr"))
         seq = ends[sid] = max(0, ends[sid] + draw(st.sampled_from([1, 1, 1, 1, 2, -1, -3])))
         state = draw(st.sampled_from(["s", "p", "p", "r", "k", "a", "e", "f", None]))
@@ -140,4 +147,82 @@ def test_crash_and_replay_equal_no_crash(found: list[FakeRecord], data: st.DataO
         counts["applied"]
         == counts["counted"] + counts["late"] + counts["duplicates"] + counts["rejected"] + counts["held"]
     )
-    assert counts["held"] == sum(len(stream.held) for streams in last._streams for stream in streams.values())
+    streams = [stream for of_bucket in last._streams for stream in of_bucket.values()]
+    assert counts["held"] == sum(len(stream.held) for stream in streams)
+    assert all(sorted(stream.held_ms) == [one.seq for one in stream.held] for stream in streams)
+
+
+@settings(max_examples=100, deadline=None)
+@given(topics(), st.data())
+def test_the_worker_folds_what_the_parity_report_folds_however_records_come_in_batches(
+    found: list[FakeRecord], data: st.DataObject
+) -> None:
+    live = partition({})
+    while (at := live.next or 0) < len(found):
+        to = data.draw(st.integers(at + 1, len(found)))
+        feed(live, live.next, to, found[at:to])
+    whole = partition({})
+    feed(whole, None, len(found), found)
+    assert (totals(live), sessions(live)) == (totals(whole), sessions(whole))
+    clock = replay.Clock(np.arange(len(found)), np.maximum.accumulate([one.stamp_ms for one in found]))
+    groups: dict[str, list[replay.Record]] = {}
+    for one in found:
+        if one.raw != b"{":
+            report = report_of(one.raw, CMCD.decode(one.raw), one.stamp_ms)
+            record = replay.Record(replay.Place(CMCD.name, 0), one.at, report.session_id, report)
+            groups.setdefault(report.session_id, []).append(record)
+    parts: Counter[str] = Counter()
+    for of_group in groups.values():
+        for piece in replay.LiveGroup(clock, RULES).pieces(of_group):
+            if not piece.is_late:
+                parts.update(piece.parts.parts)
+    assert {name: parts[name] for name in PARTS} == dict(zip(PARTS, live.sums.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("with_position", [True, False])
+@pytest.mark.parametrize("crash", [2, 3, 4])
+def test_a_report_with_an_old_stamp_is_waited_for_as_long_and_not_lost_by_a_crash(
+    crash: int, with_position: bool
+) -> None:
+    """Another leader's clock is behind: by its stamp the report would have waited long enough before it came."""
+    other = START_MS + 60_000
+    told = [
+        FakeRecord(0, START_MS, wire("s", 0, START_MS, "ps", "s"), b"s"),
+        FakeRecord(1, other, wire("other", 0, other, "ps", "s"), b"other"),
+        FakeRecord(2, START_MS + 400, wire("s", 2, START_MS + 5_000, "ps", "r"), b"s"),
+        FakeRecord(3, START_MS + 9_000, wire("other", 1, other + 10, "ps", "p"), b"other"),
+        FakeRecord(4, other + 20, wire("s", 1, START_MS + 400, "ps", "p"), b"s"),
+    ]
+    live = partition({})
+    feed(live, None, crash, told[:crash])
+    stored: dict[bytes, bytes] = {}
+    minutes_and_totals, buckets, position = taken(live).steps
+    store(stored, [*minutes_and_totals, *buckets, *(position if with_position else ())])
+    for one in (live, again := partition(stored)):
+        feed(one, one.next, 4, told[one.next or 0 : 4])
+        assert one.fates()["held"] == 1
+        feed(one, 4, 5, told[4:])
+        assert (one.fates()["counted"], one.fates()["held"], one.fates()["late"]) == (5, 0, 0)
+    assert sessions(again) == sessions(live)
+
+
+def test_a_record_that_comes_while_a_flush_is_made_releases_the_same_in_a_replay() -> None:
+    """Several events come of it, and the first moves the clock: the position has the clock before all of them."""
+    told = [
+        FakeRecord(0, START_MS, wire("s", 1, START_MS, "ps", "s"), b"s"),
+        FakeRecord(1, START_MS + 10, wire("t", 0, START_MS, "ps", "s"), b"t"),
+        FakeRecord(2, START_MS + 60_000, b"{", b"s"),
+    ]
+    live, stored = partition({}), dict[bytes, bytes]()
+    feed(live, None, 2, told[:2])
+
+    def between() -> None:
+        if live.next == 2:
+            feed(live, 2, 3, told[2:])
+
+    made = snapshot(live, between)
+    assert made and (made.offset, made.clock_ms) == (2, START_MS + 10)
+    store(stored, made.records())
+    again = partition(stored)
+    feed(again, 2, 3, told[2:])
+    assert sessions(again) == sessions(live) and len(sessions(live)) == 2
