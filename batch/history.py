@@ -70,8 +70,6 @@ def can_follow(path: str, after: int, until: int) -> bool:
     Maintenance deletes the log of old versions, and files that were merged into others. A reader that was away for
     longer than that finds the rows in the table, but not what is new of them.
     """
-    if "://" in path:
-        return True  # nothing of ours maintains it
     return files_brought(path, after, until) is not None
 
 
@@ -97,7 +95,7 @@ def files_brought(path: str, after: int, until: int) -> list[Path] | None:
 
 def _brought(path: str, after: int, until: int) -> list[str] | None:
     """Files with new rows of versions `(after, until]`, relative to the table; None when the log does not tell."""
-    logs = None if "://" in path else _logs(path, after, until)
+    logs = _logs(path, after, until)
     if logs is None:
         return None
     adds = (add for actions in logs for action in actions if (add := action.get("add")))

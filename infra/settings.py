@@ -25,7 +25,7 @@ class Settings:
     home: Path = ROOT / "var"
     """State folder: logs, broker data, Airflow's home, published warehouse files, and the lake by default."""
     lake: str = ""
-    """Root of the Delta tables: a folder, or an `s3://` URL. Empty: `<home>/lake`."""
+    """Root of the Delta tables: a folder. Empty: `<home>/lake`."""
     host: str = "127.0.0.1"
     """Address that every server binds to."""
 
@@ -138,6 +138,17 @@ class Settings:
 
     failpoints: str = ""
     """For tests: where a process is to end or stop itself (`infra/failpoints.py`)."""
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError for a lake that nothing here could work on."""
+        if "://" in self.lake:
+            msg = (
+                f"{PREFIX}LAKE must be a folder, e.g. /data/lake, got {self.lake}: sink, batch and warehouse flush, "
+                "link and rename files, which an object store does not do"
+            )
+            raise SettingsError(msg)
+        if self.lake:  # one folder, wherever a child process works
+            object.__setattr__(self, "lake", str(Path(self.lake).absolute()))
 
     @property
     def embedded_kafka(self) -> bool:

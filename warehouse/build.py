@@ -25,7 +25,7 @@ import msgspec
 
 from infra.delta_scan import load_delta, quoted, scan
 from infra.disk import replace_file
-from infra.errors import LakeDamaged, SettingsError, SetupError
+from infra.errors import LakeDamaged, SetupError
 from infra.settings import ROOT, Settings
 from schemas import completeness
 from schemas.publication import PUBLISHED, Publish, read_published, write_record
@@ -130,9 +130,6 @@ def _copy_table(
     if layer not in ("gold", "silver") or not table.isidentifier():
         msg = f"{PUBLISHED}: expected tables like gold.title_daily or silver.sessions, got {name!r}"
         raise LakeDamaged(msg)
-    if "://" in settings.lake_root:
-        msg = f"the warehouse is built from a lake in a folder, got {settings.lake_root}"
-        raise SettingsError(msg)
     contract = _contract(layer, table)
     source = scan(f"{settings.lake_root}/{layer}/{table}", version)
     try:

@@ -19,7 +19,7 @@ from batch.delta_log import create
 from batch.history import version as latest
 from batch.restate.arrived import arrived
 from batch.restate.compare import Change, compare, database, step
-from infra.errors import ProcessError, SettingsError
+from infra.errors import ProcessError
 from schemas.derive import arrow_schema
 from schemas.progress import Progress, commits
 from schemas.table import Table
@@ -54,9 +54,6 @@ def record(lake_root: str, tables: Iterable[Table]) -> Written:
     """
     from deltalake.exceptions import CommitFailedError
 
-    if "://" in lake_root:
-        msg = f"restatements are found in a lake in a folder, got {lake_root}"
-        raise SettingsError(msg)
     tables = list(tables)
     problem: CommitFailedError | None = None
     for _ in range(ATTEMPTS):

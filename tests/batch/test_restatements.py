@@ -15,7 +15,6 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from batch.restate import ledger
-from infra.errors import SettingsError
 from infra.settings import Settings
 from schemas.progress import Progress
 from schemas.quality import STARTUP_BUCKETS
@@ -218,11 +217,6 @@ def test_versions_that_cannot_be_read_any_more_are_passed_over_and_the_next_ones
     assert "files of an old version are gone" in caplog.text
     put(settings, TITLES, [title(MONDAY, "a", 3)], "p3", MONDAY)
     assert told(ledger.record(settings.lake_root, [TITLES]).rows)[MONDAY, "plays"] == (2, 3, 1)
-
-
-def test_a_lake_that_is_no_folder_is_refused(settings: Settings) -> None:
-    with pytest.raises(SettingsError, match="s3://bucket"):
-        ledger.record("s3://bucket/lake", [TITLES])
 
 
 def silver(lake: Settings, sent: Sequence[Message], stage_id: str, bronze: int) -> int:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from infra.delta_scan import load_delta, scan
-from infra.errors import LakeDamaged, SettingsError
+from infra.errors import LakeDamaged
 from schemas.table import Table
 
 if TYPE_CHECKING:
@@ -49,12 +49,9 @@ class Staged:
 
 @contextmanager
 def open_staged(lake_root: str, table: Table, version: int) -> Iterator[Staged]:
-    """Raises LakeDamaged when the version can't be read, SettingsError when the lake is not a folder."""
+    """Raises LakeDamaged when the version can't be read."""
     import duckdb
 
-    if "://" in lake_root:
-        msg = f"the audit reads a lake in a folder, got {lake_root}"
-        raise SettingsError(msg)
     path = table.staging_path(lake_root)
     with (
         TemporaryDirectory(prefix="playlake-audit-") as spill,
