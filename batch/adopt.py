@@ -1,8 +1,9 @@
 """A commit that takes the staged files over as they are: links in the table's folder, named by one commit of its log.
 
 Nothing is read or written again, and no Spark is asked. A file is seen when the log names it, so a commit that is cut
-off leaves nothing but links that nobody sees, and made again it finds them there. What a stage's files can't say stays
-Spark's to commit: rows that go out of files which have others too, and columns that the table has not.
+off leaves nothing but links that nobody sees, and made again it finds them there. Rows that go out of files which have
+others too are given files of their own before (`batch/isolate.py`). What stays Spark's to commit are columns of gold
+that the table has not.
 """
 
 from __future__ import annotations
@@ -11,39 +12,38 @@ import errno
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import AddAction
 
 from batch.delta_log import commit, types_of
-from batch.history import log_of
+from batch.history import has_moved, log_of
+from batch.isolate import DataFile, files_in, isolate
+from batch.stage import REMOVED
 from batch.staged_files import actions_of, rows_of
 from infra.errors import LakeDamaged, StageRefused
 from schemas.stage import Manifest, StagedTable
 from schemas.table import Table
 
 if TYPE_CHECKING:
-    from deltalake import Schema
+    pass
 
 TRANSACTION = "playlake.commit"
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 """What systems answer that can't link here: other disks, other kinds of disks."""
 
 
-def adopt(lake_root: str, table: Table, manifest: Manifest, record: str) -> bool:
-    """Commit a staged table, which was not committed before, on its base. False: it takes Spark to do that.
+def adopt(lake_root: str, table: Table, manifest: Manifest, record: str) -> str | None:
+    """Commit a staged table, which was not committed before, on its base. Otherwise says why files alone can't.
 
     Raises CommitFailedError when another writer came first, StageRefused when the stage's files are gone, LakeDamaged
     when they are others than were staged.
     """
     staged = manifest.tables[table.name]
-    if staged.removed is not None and not manifest.is_whole:
-        return False
     staging = Path(table.staging_path(lake_root))
     target = DeltaTable(table.path(lake_root))
     try:
@@ -54,36 +54,37 @@ def adopt(lake_root: str, table: Table, manifest: Manifest, record: str) -> bool
     if (rows := rows_of(adds)) != staged.rows:
         msg = f"{staging} version {staged.version}: expected {staged.rows} rows, as were staged; its log names {rows}"
         raise LakeDamaged(msg)
-    if columns.metadata().partition_columns != target.metadata().partition_columns:
-        return False
     is_anew = manifest.is_whole and table.layer == "gold"
-    if not _fits(columns.schema(), target.schema(), is_anew=is_anew) or not _has_all(
-        adds, columns.schema(), target.schema()
-    ):
-        return False
-    if target.version() != staged.base:
-        msg = f"{table.full_name} moved from version {staged.base} to {target.version()}"
-        raise CommitFailedError(msg)
-    removes = _going(target, table, staged, is_whole=manifest.is_whole)
+    if (reason := _misfit(columns, target, adds, is_anew=is_anew)) is not None:
+        return reason
+    _unmoved(target, table.path(lake_root), staged)
+    going = _going(target, table, manifest, lake_root)
     adopted = [_linked(table, staging, Path(table.path(lake_root)), add, manifest.stage_id) for add in adds]
+    target.update_incremental()
+    _unmoved(target, table.path(lake_root), staged)
+    removes = (file.removal() for file in going)
     commit(target, [*adopted, *removes], table.partition_by, record, (TRANSACTION, staged.base + 1))
-    return True
+    return None
 
 
-def _fits(staged: Schema, target: Schema, *, is_anew: bool) -> bool:
-    """Whether the staged columns are the table's, or some of them; all of them where it is made anew."""
-    ours, there = types_of(staged), types_of(target)
-    return ours == there if is_anew else ours.items() <= there.items()
+def _misfit(staged: DeltaTable, target: DeltaTable, adds: Iterable[AddAction], *, is_anew: bool) -> str | None:
+    """Why staged files can't be the table's; None when they can.
 
-
-def _has_all(adds: Iterable[AddAction], staged: Schema, target: Schema) -> bool:
-    """Whether there are no nulls where the table must have none: the stage's schema says so, or every file does.
-
-    A column that is no longer made has nothing but nulls.
+    They have the table's columns, or some of them; all of them where it is made anew. They have no nulls where the
+    table must have none: the stage's schema says so, or every file does.
     """
-    promised = {field.name for field in staged.fields if not field.nullable}
-    required = {field.name for field in target.fields if not field.nullable} - promised
-    return all(_nulls(add).get(name) == 0 for add in adds for name in required)
+    if (ours := staged.metadata().partition_columns) != (theirs := target.metadata().partition_columns):
+        return f"expected partitions by {theirs}, staged are partitions by {ours}"
+    made, there = types_of(staged.schema()), types_of(target.schema())
+    if other := [name for name, kind in made.items() if there.get(name) != kind]:
+        return f"staged columns that the table has not, or of another type: {', '.join(other)}"
+    if is_anew and (gone := sorted(there.keys() - made.keys())):
+        return f"columns of the table that are made no more: {', '.join(gone)}"
+    promised = {field.name for field in staged.schema().fields if not field.nullable}
+    required = {field.name for field in target.schema().fields if not field.nullable} - promised
+    if empty := [name for name in sorted(required) if any(_nulls(add).get(name) != 0 for add in adds)]:
+        return f"expected a value in every row of {', '.join(empty)}; staged are rows without"
+    return None
 
 
 def _nulls(add: AddAction) -> dict[str, int]:
@@ -92,21 +93,23 @@ def _nulls(add: AddAction) -> dict[str, int]:
     return counts | {name: int(value is None) for name, value in add.partition_values.items()}
 
 
-def _going(target: DeltaTable, table: Table, staged: StagedTable, *, is_whole: bool) -> list[RemoveAction]:
-    """The files that the staged ones replace: none of silver, unless all is made anew."""
-    import pyarrow as pa
+def _unmoved(target: DeltaTable, path: str, staged: StagedTable) -> None:
+    if has_moved(path, staged.base, target.version()):
+        msg = f"{path} moved from version {staged.base} to {target.version()}"
+        raise CommitFailedError(msg)
 
-    if table.layer == "silver" and not is_whole:
+
+def _going(target: DeltaTable, table: Table, manifest: Manifest, lake_root: str) -> list[DataFile]:
+    """The files that the commit takes out: all, those of gold's staged days, those with silver's rows that go."""
+    staged = manifest.tables[table.name]
+    if manifest.is_whole or table.partition_by is None:
+        return list(files_in(target, table.partition_by, None))
+    if table.layer == "gold":
+        return list(files_in(target, table.partition_by, staged.dates))
+    if staged.removed is None:
         return []
-    is_all = is_whole or table.partition_by is None
-    now = time.time_ns() // 1_000_000
-    found = []
-    for file in pa.table(target.get_add_actions()).to_pylist():
-        values: dict[str, Any] = file.get("partition") or {}
-        partition = {name: None if value is None else str(value) for name, value in values.items()}
-        if is_all or partition[f"{table.partition_by}"] in staged.dates:
-            found.append(RemoveAction(file["path"], True, now, file["size_bytes"], partition))
-    return found
+    keys = Path(table.staging_path(lake_root) + REMOVED)
+    return isolate(target, table, keys, staged.removed, (TRANSACTION, staged.base))
 
 
 def _linked(table: Table, staging: Path, target: Path, add: AddAction, stage_id: str) -> AddAction:

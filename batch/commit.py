@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from batch.adopt import TRANSACTION, adopt
-from batch.history import version
+from batch.history import has_moved, version
 from batch.spark import retry_conflicts
-from batch.stage import REMOVED, in_dates, read_version
-from infra.errors import StageRefused
+from batch.stage import in_dates, read_version
+from infra.errors import LakeDamaged, StageRefused
 from infra.settings import Settings
 from schemas.progress import Progress, commit_of
 from schemas.stage import Manifest, StagedTable
@@ -32,21 +32,20 @@ def commit_table(session: Callable[[], SparkSession], settings: Settings, table:
     def attempt() -> None:
         if commit_of(path, stage_id) is not None:
             return
-        if (there := version(path)) != staged.base:
+        if has_moved(path, staged.base, there := version(path) or 0):
             msg = f"{table.full_name} was staged on version {staged.base} and is at {there} now; stage again"
             raise StageRefused(msg)
         record = Progress(stage_id=stage_id, complete=staged.complete, now=staged.now, sources=staged.sources).to_json()
-        if adopt(settings.lake_root, table, manifest, record):
+        reason = adopt(settings.lake_root, table, manifest, record)
+        if reason is None:
             return
-        spark = session()
         if manifest.is_whole:
-            _overwrite(spark, settings, table, staged, record)
+            _overwrite(session(), settings, table, staged, record)
         elif table.layer == "gold":
-            _replace(spark, settings, table, staged, record)
-        elif staged.removed is None:
-            _append(spark, settings, table, staged, record)
+            _replace(session(), settings, table, staged, record)
         else:
-            _merge(spark, settings, table, staged, record)
+            msg = f"{path}: what is staged does not fit the table: {reason}"
+            raise LakeDamaged(msg)
 
     retry_conflicts(attempt)
     commit = commit_of(path, stage_id)
@@ -59,12 +58,6 @@ def commit_table(session: Callable[[], SparkSession], settings: Settings, table:
 def _options(staged: StagedTable, record: str) -> dict[str, str]:
     """Metadata and transaction of a commit. Only one stage can make base + 1; Delta refuses a second."""
     return {"userMetadata": record, "txnAppId": TRANSACTION, "txnVersion": str(staged.base + 1)}
-
-
-def _append(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, record: str) -> None:
-    rows = read_version(spark, table.staging_path(settings.lake_root), staged.version)
-    writer = rows.write.format("delta").mode("append").options(**_options(staged, record))
-    writer.save(table.path(settings.lake_root))
 
 
 def _replace(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, record: str) -> None:
@@ -99,34 +92,3 @@ def _overwrite(spark: SparkSession, settings: Settings, table: Table, staged: St
         writer = writer.option("overwriteSchema", "true")
         writer = writer.partitionBy(table.partition_by) if table.partition_by else writer
     writer.save(table.path(settings.lake_root))
-
-
-def _merge(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, record: str) -> None:
-    """Silver: take the listed keys out, put the staged rows in. A restated row may come back in another partition."""
-    target, staging = table.path(settings.lake_root), table.staging_path(settings.lake_root)
-    key, partition = table.grain[0], table.partition_by
-    columns = [f"`{column.name}`" for column in table.columns]
-    put = f"SELECT {', '.join(columns)}, false AS _goes FROM delta.`{staging}@v{staged.version}`"
-    gone = f"SELECT {_nulls_but(table, key)}, true AS _goes FROM delta.`{staging}{REMOVED}@v{staged.removed}`"
-    settings_of_session = {
-        "spark.databricks.delta.commitInfo.userMetadata": record,
-        "spark.databricks.delta.write.txnAppId": TRANSACTION,
-        "spark.databricks.delta.write.txnVersion": str(staged.base + 1),
-    }
-    for name, value in settings_of_session.items():
-        spark.conf.set(name, value)
-    try:
-        spark.sql(
-            f"MERGE INTO delta.`{target}` AS t USING ({put} UNION ALL {gone}) AS s "
-            f"ON s._goes AND t.`{key}` = s.`{key}` AND {in_dates(f't.`{partition}`', staged.dates)} "
-            "WHEN MATCHED THEN DELETE "
-            f"WHEN NOT MATCHED AND NOT s._goes THEN INSERT ({', '.join(columns)}) "
-            f"VALUES ({', '.join(f's.{column}' for column in columns)})"
-        )
-    finally:
-        for name in settings_of_session:
-            spark.conf.unset(name)
-
-
-def _nulls_but(table: Table, key: str) -> str:
-    return ", ".join(f"`{c.name}`" if c.name == key else f"NULL AS `{c.name}`" for c in table.columns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -77,6 +77,14 @@ def _write(layout: Layout, folder: str, rows: Iterable[pa.RecordBatch]) -> Batch
     yield pa.RecordBatch.from_pydict({"rows": pa.array([files.rows], pa.int64())})
 
 
+def parquet_writer(file: Path, schema: pa.Schema, unique: Sequence[str]) -> pq.ParquetWriter:
+    """A file as Spark writes it: without Arrow's own schema, whose names for types other readers need not know."""
+    import pyarrow.parquet as pq
+
+    repeating = [name for name in schema.names if name not in unique] if unique else True
+    return pq.ParquetWriter(file, schema, compression="snappy", store_schema=False, use_dictionary=repeating)
+
+
 class DayFiles:
     """The files of one task. Their folder is named by the stage, which makes their names unique."""
 
@@ -137,18 +145,13 @@ class DayFiles:
 
     def _flush(self, day: str) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         rows = pa.Table.from_batches(self._held.pop(day)).cast(self._schema)
         del self._counts[day]
         if day not in self._writers:
             file = self._path(day)
             file.parent.mkdir(parents=True, exist_ok=True)
-            repeating = [name for name in rows.column_names if name not in self._unique] if self._unique else True
-            # As Spark writes them: without Arrow's own schema, whose names for types other readers need not know.
-            self._writers[day] = pq.ParquetWriter(
-                file, self._schema, compression="snappy", store_schema=False, use_dictionary=repeating
-            )
+            self._writers[day] = parquet_writer(file, rows.schema, self._unique)
         self._writers[day].write_table(rows, row_group_size=max(1, rows.num_rows))
 
     def _path(self, day: str) -> Path:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deltalake.transaction import AddAction, RemoveAction
     from pyspark.sql import DataFrame
 
-ATTEMPTS = 5
+ATTEMPTS = 20
 
 
 def schema_of(rows: DataFrame, docs: Mapping[str, str] | None = None) -> Schema:

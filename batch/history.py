@@ -73,6 +73,17 @@ def can_follow(path: str, after: int, until: int) -> bool:
     return files_brought(path, after, until) is not None
 
 
+def has_moved(path: str, base: int, there: int) -> bool:
+    """Whether a table is at version `there` another one than it was at `base`: more than its files was changed."""
+    logs = _logs(path, base, there) if base <= there else None
+    return logs is None or any(_is_change(action) for actions in logs for action in actions)
+
+
+def _is_change(action: dict[str, Any]) -> bool:
+    file = action.get("add") or action.get("remove")
+    return file["dataChange"] if file else not action.keys() <= {"commitInfo", "txn"}
+
+
 def is_feed_whole(path: str, after: int, until: int) -> bool:
     """Whether the change feed can still tell what versions `(after, until]` put in and took out."""
     logs = _logs(path, after, until)

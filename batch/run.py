@@ -62,9 +62,7 @@ def commit(settings: Settings, layer: StagedLayer) -> tuple[Manifest, dict[str, 
     require_audit(settings.lake_root, manifest)
     tables = definitions(layer)
     names = [name for name in reversed(tables) if name in manifest.tables]
-    # A merge needs the session's configuration for itself.
-    alone = [name for name in names if name == SESSIONS.name or manifest.tables[name].removed is not None]
-    together = [name for name in names if name not in alone]
+    first, others = ([name for name in names if (name == SESSIONS.name) is is_first] for is_first in (True, False))
     with spark_when_asked(settings) as session:
 
         def one(name: str) -> int:
@@ -73,9 +71,9 @@ def commit(settings: Settings, layer: StagedLayer) -> tuple[Manifest, dict[str, 
             _report("committed", tables[name], staged, started, version=version)
             return version
 
-        versions = {name: one(name) for name in alone}
+        versions = {name: one(name) for name in first}
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            versions |= zip(together, pool.map(one, together), strict=True)
+            versions |= zip(others, pool.map(one, others), strict=True)
     return manifest, versions
 
 

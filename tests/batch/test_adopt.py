@@ -4,102 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier, get_ident
 from typing import Any, NoReturn
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pytest
-from deltalake import DeltaTable, Schema
+from deltalake import DeltaTable
 from msgspec import structs
 
 from batch import adopt, delta_log
-from batch.commit import commit_table
-from batch.delta_log import create, replace_all
 from batch.history import log_of
 from batch.stage import KEEP_HOURS
-from batch.staged_files import actions_of, added_files, clean, rows_of
+from batch.staged_files import actions_of, clean
 from infra.errors import LakeDamaged, StageRefused
 from infra.settings import Settings
-from schemas.progress import Progress, commit_of, progress
-from schemas.stage import Manifest, StagedTable
-from schemas.table import Column, Table
-
-MONDAY, TUESDAY = date(2026, 1, 12), date(2026, 1, 13)
-AT = datetime(2026, 1, 12, 23, 59, 59, 999_999, UTC)
-SILVER = Table(
-    layer="silver",
-    name="visits",
-    description="Visits.",
-    owner="tests",
-    grain=("visit_id",),
-    partition_by="day",
-    columns=(
-        Column("visit_id", "string", "id", nullable=False),
-        Column("at", "timestamp", "when"),
-        Column("pages", "long", "count"),
-        Column("day", "date", "day"),
-    ),
-)
-GOLD = replace(SILVER, layer="gold", name="pages")
-Row = dict[str, Any]
-
-
-def row(visit_id: str | None, day: date = MONDAY, pages: int = 1) -> Row:
-    return {"visit_id": visit_id, "at": AT, "pages": pages, "day": day}
-
-
-def table_at(lake: Settings, table: Table) -> str:
-    from schemas.derive import arrow_schema
-
-    path = table.path(lake.lake_root)
-    create(path, arrow_schema(table.columns), table.partition_by, "", {"delta.enableChangeDataFeed": "true"})
-    return path
-
-
-def staged(lake: Settings, table: Table, rows: Sequence[Row], stage_id: str, **more: Any) -> Manifest:
-    """As `Job.stage` does it; pyarrow in Spark's place."""
-    from schemas.derive import arrow_schema
-
-    base = DeltaTable(table_at(lake, table)).version()
-    path = Path(table.staging_path(lake.lake_root))
-    schema = arrow_schema(table.columns)
-    data = pa.Table.from_pylist(list(rows), pa.schema([field.with_nullable(True) for field in schema]))
-    partition = ds.partitioning(pa.schema([("day", pa.date32())]), flavor="hive")
-    name = f"part-{stage_id}-{{i}}.parquet"
-    ds.write_dataset(data, path / stage_id, format="parquet", partitioning=partition, basename_template=name)
-    files = list(added_files(path, path / stage_id))
-    replace_all(path, Schema.from_arrow(data.schema), "day", files, Progress(stage_id=stage_id).to_json())
-    version = int((commit_of(str(path), stage_id) or {})["version"])
-    more = {"sources": {}, "complete": {"bronze.visits": base + 1}} | more
-    found = StagedTable(version=version, rows=rows_of(files), base=base, **more)
-    return Manifest(stage_id=stage_id, layer=table.layer, tables={table.name: found})  # type: ignore[arg-type]
-
-
-class SparkAsked(Exception):
-    pass
-
-
-def no_spark() -> NoReturn:
-    raise SparkAsked
-
-
-def put(lake: Settings, table: Table, manifest: Manifest) -> int:
-    return commit_table(no_spark, lake, table, manifest)
-
-
-def names(lake: Settings, table: Table) -> list[str]:
-    return sorted(pa.table(DeltaTable(table.path(lake.lake_root)).to_pyarrow_table())["visit_id"].to_pylist())
-
-
-def feed(lake: Settings, table: Table, version: int) -> list[tuple[str, str]]:
-    rows = pa.table(DeltaTable(table.path(lake.lake_root)).load_cdf(starting_version=version).read_all()).to_pylist()
-    return sorted((one["_change_type"], one["visit_id"]) for one in rows)
+from schemas.progress import progress
+from schemas.stage import Manifest
+from schemas.table import Column
+from tests.batch.visits import AT, GOLD, MONDAY, SILVER, TUESDAY, SparkAsked, feed, names, put, row, staged
 
 
 def test_staged_files_become_the_tables_in_one_commit_and_once(settings: Settings) -> None:
@@ -108,7 +34,7 @@ def test_staged_files_become_the_tables_in_one_commit_and_once(settings: Setting
     second = staged(settings, SILVER, [row("c", TUESDAY)], "s2")
     assert put(settings, SILVER, second) == 2
     assert names(settings, SILVER) == ["a", "b", "c"]
-    assert feed(settings, SILVER, 1) == [("insert", "a"), ("insert", "b"), ("insert", "c")]
+    assert feed(settings, SILVER, 1) == [("insert", "a"), ("insert", "b")]
     assert feed(settings, SILVER, 2) == [("insert", "c")]
     known = progress(SILVER.path(settings.lake_root))
     assert known is not None
@@ -204,15 +130,21 @@ def replace_whole(manifest: Manifest) -> Manifest:
     return Manifest(stage_id=manifest.stage_id, layer=manifest.layer, tables=manifest.tables, is_whole=True)
 
 
-def test_what_files_can_not_say_is_left_to_spark(settings: Settings) -> None:
-    nothing = staged(settings, SILVER, [row("a"), row(None)], "s1")
+def test_what_files_can_not_say_of_gold_is_left_to_spark(settings: Settings) -> None:
+    nothing = staged(settings, GOLD, [row("a"), row(None)], "s1")
     with pytest.raises(SparkAsked):  # it refuses the null
-        put(settings, SILVER, nothing)
-    rows_go = staged(settings, SILVER, [row("a")], "s2", removed=0)
+        put(settings, GOLD, nothing)
+    wider = replace(GOLD, columns=(*GOLD.columns, Column("more", "string", "new")))
     with pytest.raises(SparkAsked):
-        put(settings, SILVER, rows_go)
+        put(settings, GOLD, staged(settings, wider, [row("a") | {"more": "x"}], "s3"))
+    assert names(settings, GOLD) == []
+
+
+def test_what_does_not_fit_silver_is_refused(settings: Settings) -> None:
+    with pytest.raises(LakeDamaged, match=r"expected a value in every row of visit_id; staged are rows without"):
+        put(settings, SILVER, staged(settings, SILVER, [row("a"), row(None)], "s1"))
     wider = replace(SILVER, columns=(*SILVER.columns, Column("more", "string", "new")))
-    with pytest.raises(SparkAsked):
+    with pytest.raises(LakeDamaged, match=r"staged columns that the table has not, or of another type: more"):
         put(settings, SILVER, staged(settings, wider, [row("a") | {"more": "x"}], "s3"))
     assert names(settings, SILVER) == []
 

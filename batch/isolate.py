@@ -1,0 +1,155 @@
+"""Rows that are to go, put into files of their own: then a commit takes them out by leaving those files out.
+
+A late event changes a few sessions of a day, and their old rows lie in files that have others too. Such a file is first
+written again as two: what stays, and what goes. That changes nothing that a reader can see, and its commit says so
+(`dataChange` false): whoever follows the table's changes passes over it. What goes afterwards is whole files, so that
+the change feed tells exactly the rows that went, and no copy of them is made for it.
+
+Where a commit is cut off in between, the files are there, and made again it finds them.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from deltalake.transaction import AddAction, RemoveAction
+
+from batch.day_files import Layout, parquet_writer
+from batch.delta_log import commit
+from batch.history import log_of
+from batch.staged_files import actions_of, added, rows_of
+from infra.disk import replace_file
+from infra.errors import LakeDamaged
+from schemas.table import Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+    Flags = npt.NDArray[np.bool_]
+
+AT_ONCE = 2
+"""Files worked on at a time; each has a row group in memory."""
+NOTE = "rows that go have files of their own"
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of the table, as its log names it."""
+
+    path: str
+    size: int
+    partition: dict[str, str | None]
+
+    def removal(self, *, is_change: bool = True) -> RemoveAction:
+        return RemoveAction(self.path, is_change, time.time_ns() // 1_000_000, self.size, self.partition)
+
+
+def files_in(target: DeltaTable, partition_by: str | None, days: Sequence[str] | None) -> Iterator[DataFile]:
+    """The files of a version; of these partitions only, unless `days` is None."""
+    import pyarrow as pa
+
+    for file in pa.table(target.get_add_actions()).to_pylist():
+        values: dict[str, Any] = file.get("partition") or {}
+        partition = {name: None if value is None else str(value) for name, value in values.items()}
+        if days is None or partition[f"{partition_by}"] in days:
+            yield DataFile(file["path"], file["size_bytes"], partition)
+
+
+def isolate(target: DeltaTable, table: Table, keys: Path, at: int, transaction: tuple[str, int]) -> list[DataFile]:
+    """Give the rows that go files of their own, which are returned: the next commit is to remove them.
+
+    keys          the staged table of keys that go (`batch/stage.py`), and `at`, its version
+    transaction   of the commit that splits files: of two writers that began at the same version one fails
+
+    Raises LakeDamaged when the table has not each of these rows once, CommitFailedError when another writer was first.
+    """
+    folder = Path(target.table_uri.removeprefix("file://"))
+    listed = actions_of(log_of(keys, at))
+    going = _keys(table, keys, listed)
+    files = list(files_in(target, table.partition_by, list(going)))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+
+        def look(file: DataFile) -> Flags:
+            return _goes(
+                folder / unquote(file.path), table.grain[0], going[f"{file.partition[f'{table.partition_by}']}"]
+            )
+
+        flags = list(zip(files, pool.map(look, files), strict=True))
+        there = sum(int(goes.sum()) for _, goes in flags)
+        if there != (expected := rows_of(listed)):
+            msg = f"{folder} version {target.version()}: expected the {expected} rows that are to go, found {there}"
+            raise LakeDamaged(msg)
+        shared = [(file, goes) for file, goes in flags if goes.any() and not goes.all()]
+        halves = list(pool.map(lambda one: _split(folder, table, *one), shared))
+    if shared:
+        actions = [action for pair in halves for action in pair]
+        commit(
+            target,
+            [*actions, *(file.removal(is_change=False) for file, _ in shared)],
+            table.partition_by,
+            NOTE,
+            transaction,
+        )
+    alone = [DataFile(goes.path, goes.size, dict(goes.partition_values)) for _, goes in halves]
+    return [*alone, *(file for file, goes in flags if goes.all())]
+
+
+def _keys(table: Table, keys: Path, listed: Sequence[AddAction]) -> Mapping[str, pa.Array]:
+    """The keys that go, by partition."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found: dict[str, list[pa.ChunkedArray]] = defaultdict(list)
+    for add in listed:
+        with pq.ParquetFile(keys / add.path) as file:
+            found[f"{add.partition_values[f'{table.partition_by}']}"] += file.read([table.grain[0]])[0].chunks
+    return {day: pa.concat_arrays(chunks) for day, chunks in found.items()}
+
+
+def _goes(file: Path, key: str, keys: pa.Array) -> Flags:
+    """For each row of a file whether its key is one of `keys`."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as source:
+        found = pc.is_in(source.read([key])[0], keys.cast(source.schema_arrow.field(key).type))
+    flags: Flags = found.to_numpy()
+    return flags
+
+
+def _split(folder: Path, table: Table, file: DataFile, goes: Flags) -> tuple[AddAction, AddAction]:
+    """Write a file again as two: what stays, and what goes."""
+    source = folder / unquote(file.path)
+    name = uuid.uuid4().hex
+    pair = [source.with_name(f"part-{name}-{half}.snappy.parquet") for half in ("stays", "goes")]
+    for half, chosen in zip(pair, (~goes, goes), strict=True):
+        replace_file(half, partial(_copy, source, chosen, Layout.of(table).unique))
+    stays, gone = (added(folder, half, file.partition, is_change=False) for half in pair)
+    return stays, gone
+
+
+def _copy(source: Path, chosen: Flags, unique: Sequence[str], fresh: Path) -> None:
+    """The chosen rows of a file, a row group at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(source) as file, parquet_writer(fresh, file.schema_arrow, unique) as out:
+        first = 0
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number)
+            of_group = chosen[first : first + group.num_rows]
+            first += group.num_rows
+            if of_group.any():
+                out.write_table(group.filter(pa.array(of_group)))
