@@ -20,9 +20,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
-from batch.delta_log import commit, types_of
+from batch.delta_log import DataFile, commit, files_in, types_of
 from batch.history import has_moved, log_of
-from batch.isolate import DataFile, files_in, isolate
+from batch.isolate import isolate
 from batch.stage import REMOVED
 from batch.staged_files import actions_of, rows_of
 from infra.errors import LakeDamaged, StageRefused
@@ -103,7 +103,7 @@ def _going(target: DeltaTable, table: Table, manifest: Manifest, lake_root: str)
     """The files that the commit takes out: all, those of gold's staged days, those with silver's rows that go."""
     staged = manifest.tables[table.name]
     if manifest.is_whole or table.partition_by is None:
-        return list(files_in(target, table.partition_by, None))
+        return list(files_in(target, table.partition_by))
     if table.layer == "gold":
         return list(files_in(target, table.partition_by, staged.dates))
     if staged.removed is None:

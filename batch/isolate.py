@@ -10,21 +10,18 @@ Where a commit is cut off in between, the files are there, and made again it fin
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import AddAction
 
 from batch.day_files import Layout, parquet_writer
-from batch.delta_log import commit
+from batch.delta_log import DataFile, commit, files_in
 from batch.history import log_of
 from batch.staged_files import actions_of, added, rows_of
 from infra.disk import replace_file
@@ -44,29 +41,6 @@ AT_ONCE = 2
 NOTE = "rows that go have files of their own"
 
 
-@dataclass(frozen=True)
-class DataFile:
-    """A file of the table, as its log names it."""
-
-    path: str
-    size: int
-    partition: dict[str, str | None]
-
-    def removal(self, *, is_change: bool = True) -> RemoveAction:
-        return RemoveAction(self.path, is_change, time.time_ns() // 1_000_000, self.size, self.partition)
-
-
-def files_in(target: DeltaTable, partition_by: str | None, days: Sequence[str] | None) -> Iterator[DataFile]:
-    """The files of a version; of these partitions only, unless `days` is None."""
-    import pyarrow as pa
-
-    for file in pa.table(target.get_add_actions()).to_pylist():
-        values: dict[str, Any] = file.get("partition") or {}
-        partition = {name: None if value is None else str(value) for name, value in values.items()}
-        if days is None or partition[f"{partition_by}"] in days:
-            yield DataFile(file["path"], file["size_bytes"], partition)
-
-
 def isolate(target: DeltaTable, table: Table, keys: Path, at: int, transaction: tuple[str, int]) -> list[DataFile]:
     """Give the rows that go files of their own, which are returned: the next commit is to remove them.
 
@@ -78,13 +52,11 @@ def isolate(target: DeltaTable, table: Table, keys: Path, at: int, transaction: 
     folder = Path(target.table_uri.removeprefix("file://"))
     listed = actions_of(log_of(keys, at))
     going = _keys(table, keys, listed)
-    files = list(files_in(target, table.partition_by, list(going)))
+    files = list(files_in(target, table.partition_by, going))
     with ThreadPoolExecutor(AT_ONCE) as pool:
 
         def look(file: DataFile) -> Flags:
-            return _goes(
-                folder / unquote(file.path), table.grain[0], going[f"{file.partition[f'{table.partition_by}']}"]
-            )
+            return _goes(file.at(folder), table.grain[0], going[f"{file.partition[f'{table.partition_by}']}"])
 
         flags = list(zip(files, pool.map(look, files), strict=True))
         there = sum(int(goes.sum()) for _, goes in flags)
@@ -131,7 +103,7 @@ def _goes(file: Path, key: str, keys: pa.Array) -> Flags:
 
 def _split(folder: Path, table: Table, file: DataFile, goes: Flags) -> tuple[AddAction, AddAction]:
     """Write a file again as two: what stays, and what goes."""
-    source = folder / unquote(file.path)
+    source = file.at(folder)
     name = uuid.uuid4().hex
     pair = [source.with_name(f"part-{name}-{half}.snappy.parquet") for half in ("stays", "goes")]
     for half, chosen in zip(pair, (~goes, goes), strict=True):

@@ -2,10 +2,6 @@
 
 Of the records that share an event_id the first received one counts (received_at, then partition, then offset), whatever
 order they reach bronze in: a copy that turns out to be earlier takes the place of the one that silver has.
-
-Where is the other copy? A copy has the same client stamp, so the same event_date, unless its stamp was not believed
-or was corrected by sentAt. Those are *moved* and looked for in every day; the others within NEAR_DAYS around the new
-events, which covers a moved copy of theirs too (a believed stamp lies within 7 days of its receipt).
 """
 
 from __future__ import annotations
@@ -19,23 +15,20 @@ from deltalake import Schema
 from batch.delta_log import nullable
 from batch.history import has_new_files, version
 from batch.silver import copies
-from batch.silver.copies import first_copies, like, suspects
-from batch.silver.rewrite import Bronze, readable_files, rewrite
+from batch.silver.copies import first_copies, suspects
+from batch.silver.files import readable_files
+from batch.silver.known import FIRST, MOVED, copies_there
+from batch.silver.rewrite import Bronze, rewrite
 from batch.spark import as_contract, ensure_table
 from batch.stage import Days, Job, Removed, changes
 from schemas.derive import arrow_schema
-from schemas.event import MAX_FUTURE, MAX_PAST, MAX_SKEW
+from schemas.event import MAX_FUTURE, MAX_PAST
 from schemas.stage import StagedTable
 from schemas.tables import BRONZE, SILVER_EVENTS
 from schemas.topic import EventTopic
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-NEAR_DAYS = 2 * MAX_PAST.days
-FIRST = "struct(received_at, partition, offset)"
-"""Orders copies of an event."""
-MOVED = f"(is_clock_suspect OR coalesce(abs(timestampdiff(SECOND, sent_at, received_at)) >= {MAX_SKEW.seconds}, false))"
 
 
 @dataclass(frozen=True)
@@ -65,23 +58,20 @@ def stage_events(job: Job, topic: EventTopic) -> StagedTable | None:
     if not seen.rows and job.days is None:
         return None
 
-    known = None if done is None else job.read(table, base)
     removed = Removed()
-    if (made := _from_nothing(job, topic, until, seen) if known is None else None) is not None:
+    if (made := _from_nothing(job, topic, until, seen) if done is None else None) is not None:
         at, rows = made
     else:
-        restated = None
-        if known is not None and job.days is not None:
-            restated = known.where(job.days.sql("event_date")).select("event_id", "event_date")
-            known = known.where(f"NOT ({job.days.sql('event_date')})")
         first = first_copies(new, seen.rows, lambda: suspects_of(job, topic, after, until))
-        put = _not_there(first, known, new, seen)
+        there = None if done is None or seen.days is None else copies_there(job, table, base, new, seen)
+        put = _not_there(first, there)
         replacing = Observation()
         counted = put.observe(replacing, F.count("_there.offset").alias("rows"))
         at, rows = job.stage(table, as_contract(counted, table.columns))
         gone = put.where("_there IS NOT NULL").selectExpr("event_id", "_date AS event_date")
-        if restated is not None:
-            removed = job.stage_removed(table, gone.union(restated))
+        if done is not None and job.days is not None:
+            restated = job.read(table, base).where(job.days.sql("event_date"))
+            removed = job.stage_removed(table, gone.union(restated.select("event_id", "event_date")))
         elif replacing.get["rows"]:
             removed = job.stage_removed(table, gone)
     return StagedTable(
@@ -105,7 +95,9 @@ def _from_nothing(job: Job, topic: EventTopic, until: int, seen: Arrived) -> tup
         return None
 
     def write(folder: str) -> None:
-        rewrite(job.spark, Bronze(files, seen.rows, copies.later_copies(those)), table, folder)
+        rewrite(
+            job.spark, Bronze([file.at(path) for file in files], seen.rows, copies.later_copies(those)), table, folder
+        )
 
     return job.stage_files(table, nullable(Schema.from_arrow(arrow_schema(table.columns))), write)
 
@@ -143,19 +135,11 @@ def look(new: DataFrame) -> Arrived:
     return Arrived(row["rows"], days, bool(row["has_moved"]), _moment(row["now_us"]))
 
 
-def _not_there(first: DataFrame, known: DataFrame | None, new: DataFrame, seen: Arrived) -> DataFrame:
+def _not_there(first: DataFrame, there: DataFrame | None) -> DataFrame:
     """Of the first copies those that silver is to hold; `_date` and `_there` tell of silver's row that one replaces."""
-    from pyspark.sql import functions as F
-
-    if known is None or seen.days is None:
+    if there is None:
         return first.selectExpr("*", "CAST(NULL AS DATE) AS _date", f"if(true, NULL, {FIRST}) AS _there")
-    there = known.select("event_id", F.col("event_date").alias("_date"), F.expr(FIRST).alias("_there"))
-    is_near = seen.days.widened(NEAR_DAYS, NEAR_DAYS).sql("_date")
-    candidates = like(there.where(is_near), new, seen.rows)
-    if seen.has_moved:
-        moved = new.where(MOVED).select("event_id")
-        candidates = candidates.union(there.where(f"NOT ({is_near})").join(moved, "event_id", "left_semi"))
-    return first.join(candidates, "event_id", "left").where(f"_there IS NULL OR {FIRST} < _there")
+    return first.join(there, "event_id", "left").where(f"_there IS NULL OR {FIRST} < _there")
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deltalake import DeltaTable
-
 from batch.day_files import WRITTEN, Layout, writing
-from batch.delta_log import files_of
+from batch.silver.files import handed_out
 from infra.errors import LakeDamaged
 from schemas.derive import arrow_schema
 from schemas.table import Table
@@ -28,18 +26,7 @@ if TYPE_CHECKING:
     Places = npt.NDArray[np.int64]
 
 ROWS_AT_ONCE = 128 * 1024
-TASKS = 8
-BYTES_OF_A_TASK = (8 * 2**20, 64 * 2**20)
-"""Least and most."""
 MAX_OFFSET_BITS = 44
-
-
-def readable_files(path: str, at: int) -> list[str] | None:
-    """The files of a version; None when a file alone does not say which of its rows are there."""
-    table = DeltaTable(path, version=at)
-    if "deletionVectors" in (table.protocol().reader_features or []):
-        return None
-    return [str(Path(path) / file) for file in files_of(table)]
 
 
 @dataclass(frozen=True)
@@ -47,22 +34,15 @@ class Bronze:
     """What is to be written again. `count`: of rows in all files. `later`: partition and offset of each record that has
     an earlier copy; few."""
 
-    files: Sequence[str]
+    files: Sequence[Path]
     count: int
     later: DataFrame
 
 
 def rewrite(spark: SparkSession, bronze: Bronze, table: Table, folder: str) -> None:
     """Write bronze's rows to `folder` as rows of `table`. Raises LakeDamaged when they were not as many as expected."""
-    portions, left_out = _portions(bronze.files), _places(bronze.later.toArrow())
-
-    def make(tasks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in tasks:
-            for task in batch.column("id").to_pylist():
-                for file in portions[task]:
-                    yield from rows_of_file(file, table, left_out)
-
-    tasks = spark.range(0, len(portions), 1, len(portions))
+    left_out = _places(bronze.later.toArrow())
+    tasks, make = handed_out(spark, bronze.files, lambda file: rows_of_file(file, table, left_out))
     written = sum(row["rows"] for row in tasks.mapInArrow(writing(Layout.of(table), folder, make), WRITTEN).collect())
     if written != (expected := bronze.count - len(left_out)):
         msg = (
@@ -71,7 +51,7 @@ def rewrite(spark: SparkSession, bronze: Bronze, table: Table, folder: str) -> N
         raise LakeDamaged(msg)
 
 
-def rows_of_file(file: str, table: Table, left_out: Places) -> Iterator[pa.RecordBatch]:
+def rows_of_file(file: Path, table: Table, left_out: Places) -> Iterator[pa.RecordBatch]:
     """A bronze file as silver's rows: the columns of the contract, null where the file is older than the column."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -99,22 +79,6 @@ def rows_of_file(file: str, table: Table, left_out: Places) -> Iterator[pa.Recor
                 ],
                 names=schema.names,
             )
-
-
-def _portions(files: Sequence[str]) -> list[list[str]]:
-    """Files that a task may well take together, in their order."""
-    sizes = {file: Path(file).stat().st_size for file in sorted(files)}
-    least, most = BYTES_OF_A_TASK
-    enough = min(most, max(least, sum(sizes.values()) // TASKS))
-    portions: list[list[str]] = [[]]
-    size = 0
-    for file, bytes_ in sizes.items():
-        if size >= enough:
-            portions.append([])
-            size = 0
-        portions[-1].append(file)
-        size += bytes_
-    return portions
 
 
 def _places(rows: pa.Table) -> Places:

@@ -14,7 +14,8 @@ from deltalake import DeltaTable
 
 from batch import day_files
 from batch.day_files import DayFiles, Layout
-from batch.silver.rewrite import MAX_OFFSET_BITS, readable_files, rows_of_file
+from batch.silver.files import readable_files
+from batch.silver.rewrite import MAX_OFFSET_BITS, rows_of_file
 from batch.staged_files import added_files
 from infra.settings import Settings
 from schemas.derive import arrow_schema
@@ -26,17 +27,18 @@ TABLE = SILVER_EVENTS[PLAYBACK.name]
 SENT = playback(seed=2, viewers=9)
 
 
-def bronze(lake: Settings) -> list[str]:
+def bronze(lake: Settings) -> list[Path]:
     half = len(SENT) // 2
     for part in (SENT[:half], SENT[half:]):
         write_bronze(lake, part)
-    files = readable_files(BRONZE[PLAYBACK.name].path(lake.lake_root), 1)
+    path = BRONZE[PLAYBACK.name].path(lake.lake_root)
+    files = readable_files(path, 1)
     assert files is not None
     assert len(files) > 1
-    return files
+    return [file.at(path) for file in files]
 
 
-def rewritten(files: list[str], folder: Path, left_out: np.ndarray) -> list[dict[str, Any]]:
+def rewritten(files: list[Path], folder: Path, left_out: np.ndarray) -> list[dict[str, Any]]:
     with DayFiles(Layout.of(TABLE), folder, 3) as written:
         for file in files:
             for rows in rows_of_file(file, TABLE, left_out):
