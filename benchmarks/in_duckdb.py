@@ -29,7 +29,7 @@ from schemas.tables.sessions import SESSIONS
 SQL = Path(__file__).with_suffix(".sql")
 _BUCKETS = f"range({STARTUP_BUCKETS})"
 HISTOGRAM = (
-    f"CASE count(startup_bucket) WHEN 0 THEN {[0] * STARTUP_BUCKETS}::BIGINT[]"
+    f"CASE count(startup_bucket) WHEN 0 THEN NULL"
     f" WHEN 1 THEN list_transform({_BUCKETS}, lambda b: (b = max(startup_bucket))::BIGINT)"
     f" ELSE list_transform({_BUCKETS}, lambda b: coalesce(histogram(startup_bucket)[b], 0)::BIGINT) END"
     " AS startup_histogram"

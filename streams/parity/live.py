@@ -71,7 +71,7 @@ def live_row(value: bytes) -> LiveRow:
 def amounts_of(row: Mapping[str, Any]) -> Counter[str]:
     """The parts of a row of quality_minute that are not 0, its histogram bucket by bucket."""
     amounts = Counter({part: int(row[part]) for part in PARTS if row.get(part)})
-    for bucket, startups in enumerate(row[HISTOGRAM]):
+    for bucket, startups in enumerate(row[HISTOGRAM] or ()):
         if startups:
             amounts[histogram_part(bucket)] = int(startups)
     return amounts

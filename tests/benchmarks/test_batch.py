@@ -66,7 +66,7 @@ def test_duckdb_says_what_the_platforms_fold_says(settings: Settings, tmp_path: 
     assert {row["minute"]: {part: row[part] for part in PARTS} for row in total} == minutes_of_all
     started = sum(row["startup_ms"] is not None for row in sessions)
     assert {
-        sum(map(sum, (row["startup_histogram"] for row in minutes if row["rollup"] == rollup)))
+        sum(map(sum, (row["startup_histogram"] or [] for row in minutes if row["rollup"] == rollup)))
         for rollup in ("total", "title", "country_device", "cdn_app_country")
     } == {started}
 
