@@ -25,7 +25,7 @@ from batch.day_files import WRITTEN, Layout, writing
 from batch.history import has_new_files, rows_in, version
 from batch.silver.events import arrivals, later, look, suspects_of
 from batch.silver.fold import COPIES, INPUT_COLUMNS, REPORT_INPUT_COLUMNS, fold_groups
-from batch.silver.span import Span, span_of
+from batch.silver.span import OF_SPAN, Span, span_of
 from batch.spark import ensure_table
 from batch.stage import REMOVED, Days, Job, Removed, in_dates
 from schemas.derive import arrow_schema, spark_ddl
@@ -136,15 +136,13 @@ def stage_sessions(job: Job, staged: Mapping[str, StagedTable]) -> StagedTable |
         groups = new.select("group_id").union(there.where(_alive_in(job.days)).select("group_id"))
     elif any(at is not None for at in after.values()):
         groups = new.select("group_id").union(_restless(run, there, now))
+    had, span = there, None
     if groups is not None:
-        groups = groups.distinct().persist()
-        job.memory.kept.callback(groups.unpersist)
-    inputs = _inputs(run, groups, None if groups is None else span_of(groups, there, new))
-    at, rows = _fold(job, inputs, now, run.count() if groups is None else None)
-    removed = Removed()
-    if done is not None:
-        gone = there if groups is None else there.join(groups, "group_id", "left_semi")
-        removed = job.stage_removed(SESSIONS, gone.select("session_id", "start_date"))
+        groups = _kept(job, groups.distinct())
+        had = _kept(job, there.join(groups, "group_id", "left_semi").select(*OF_SPAN, "session_id"))
+        span = span_of(had, new)
+    at, rows = _fold(job, _inputs(run, groups, span), now, run.count() if groups is None else None)
+    removed = Removed() if done is None else job.stage_removed(SESSIONS, had.select("session_id", "start_date"))
     sources = {source.bronze.full_name: version for source, version in until.items()}
     return StagedTable(
         version=at,
@@ -155,6 +153,13 @@ def stage_sessions(job: Job, staged: Mapping[str, StagedTable]) -> StagedTable |
         dates=removed.dates,
         **job.watermark(done, sources, now),
     )
+
+
+def _kept(job: Job, rows: DataFrame) -> DataFrame:
+    """The rows, which Spark keeps until the run ends."""
+    kept = rows.persist()
+    job.memory.kept.callback(kept.unpersist)
+    return kept
 
 
 def _version_of(job: Job, source: Source, events: StagedTable | None) -> int | None:

@@ -14,6 +14,7 @@ from schemas.topic import EventTopic
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+OF_SPAN = ("start_date", "started_at", "ended_at", "last_received_at")
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -44,20 +45,22 @@ class Span:
         return f"{on_day} AND received_at >= timestamp_micros({self.first_us - MAX_FUTURE // MICROSECOND})"
 
 
-def span_of(groups: DataFrame, there: DataFrame, new: DataFrame) -> Span | None:
-    """What holds all events of the groups: the time of the sessions they had, and of the new records.
+def span_of(had: DataFrame, new: DataFrame) -> Span | None:
+    """What holds all events of some groups: the time of the sessions they had, and of the new records.
+
+    had   of these sessions the columns of OF_SPAN
 
     A session ends at the last moment that counted. A player may have reported long after it; no report happened later
     than MAX_FUTURE after its receipt. Sessions know milliseconds, events microseconds.
     """
     heard = f"last_received_at + INTERVAL {MAX_FUTURE.seconds} SECONDS"
-    had = there.join(groups, "group_id", "left_semi").selectExpr(
+    times = had.selectExpr(
         "start_date AS day",
         "started_at AS first",
         f"greatest(ended_at, {heard}) + INTERVAL 1 MILLISECOND AS last",
         f"to_date(greatest(ended_at, {heard})) AS last_day",
     )
-    both = had.union(new.selectExpr("event_date", "occurred_at", "occurred_at", "event_date"))
+    both = times.union(new.selectExpr("event_date", "occurred_at", "occurred_at", "event_date"))
     [row] = both.selectExpr(
         "CAST(min(day) AS STRING) AS first",
         "CAST(max(last_day) AS STRING) AS last",

@@ -77,7 +77,8 @@ def lose_a_column(lake: Settings, column: str) -> None:
     path = SESSIONS.path(lake.lake_root)
     with spark_session(lake) as spark:
         rows = spark.read.format("delta").load(path).drop(column)
-        rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(path)
+        writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer.partitionBy(f"{SESSIONS.partition_by}").save(path)
 
 
 def test_a_rebuild_makes_everything_anew_by_the_definitions_of_today(
