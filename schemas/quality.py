@@ -61,13 +61,19 @@ def sql_names() -> dict[str, str]:
 
     parts               every part, summed: lines of a SELECT, each with its comma
     startup_histogram   the histogram, as the last line of a SELECT
-    rollups             the rows of a minute: one struct a named rollup, for `inline()`
+    dimensions          of all rollups
+    rollups             the sets to group by, one a named rollup, each after the day and the minute
+    rollup              the name of a row's rollup, where it was grouped by the day, the minute and the dimensions
     part_names, rollup_names   for checks
     """
     return {
         "parts": "\n  ".join(f"sum(m.{part}) AS {part},  -- {doc}" for part, doc in PARTS.items()),
         "startup_histogram": startup_histogram("m"),
-        "rollups": "array(" + ", ".join(_rollup_struct(name, kept) for name, kept in ROLLUPS.items()) + ")",
+        "dimensions": ", ".join(DIMENSIONS),
+        "rollups": ", ".join(f"({', '.join(('play_date', 'minute', *kept))})" for kept in ROLLUPS.values()),
+        "rollup": "CASE grouping_id() "
+        + " ".join(f"WHEN {_left_out(kept)} THEN '{name}'" for name, kept in ROLLUPS.items())
+        + " END",
         "part_names": ", ".join(PARTS),
         "rollup_names": ", ".join(ROLLUPS),
     }
@@ -91,10 +97,9 @@ def startup_histogram(alias: str) -> str:
     )
 
 
-def _rollup_struct(name: str, kept: tuple[str, ...]) -> str:
-    values = (f"m.{dimension}" if dimension in kept else "CAST(NULL AS STRING)" for dimension in DIMENSIONS)
-    fields = (f"{value} AS {dimension}" for dimension, value in zip(DIMENSIONS, values, strict=True))
-    return f"struct('{name}' AS rollup, {', '.join(fields)})"
+def _left_out(kept: tuple[str, ...]) -> int:
+    """Spark's grouping_id() of a set that keeps these: a bit for each dimension that it leaves out, the last lowest."""
+    return sum(1 << place for place, dimension in enumerate(reversed(DIMENSIONS)) if dimension not in kept)
 
 
 class MinuteParts(msgspec.Struct, array_like=True):

@@ -10,17 +10,15 @@
 -- fail: never(watched_ms <> playing_ms + stall_ms)
 -- warn: rows(min=1)
 SELECT
-  to_date(m.minute) AS play_date,  -- day of the minute, UTC
-  m.minute,  -- start of the minute in which it happened, UTC
-  r.rollup,  -- named rollup; the dimensions that it does not keep are null in its rows
-  r.content_id,  -- title
-  r.country,  -- ISO 3166-1 alpha-2 code
-  r.device_type,  -- smart_tv, mobile or web
-  r.cdn,  -- CDN
-  r.app_version,  -- version of the app
+  play_date,  -- day of the minute, UTC
+  minute,  -- start of the minute in which it happened, UTC
+  $rollup AS rollup,  -- named rollup; the dimensions that it does not keep are null in its rows
+  content_id,  -- title
+  country,  -- ISO 3166-1 alpha-2 code
+  device_type,  -- smart_tv, mobile or web
+  cdn,  -- CDN
+  app_version,  -- version of the app
   $parts
   $startup_histogram
-FROM silver.sessions
-LATERAL VIEW explode(minutes) AS m
-LATERAL VIEW inline($rollups) r
-GROUP BY ALL
+FROM (SELECT to_date(each.minute) AS play_date, each.* FROM silver.sessions LATERAL VIEW explode(minutes) AS each) AS m
+GROUP BY play_date, minute, $dimensions GROUPING SETS ($rollups)
