@@ -20,8 +20,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
-from batch.delta_log import DataFile, commit, files_in, types_of
-from batch.history import has_moved, log_of
+from batch.delta_log import TableFile, commit, files_in, types_of
+from batch.history import is_same, log_of
 from batch.isolate import isolate
 from batch.stage import REMOVED
 from batch.staged_files import actions_of, rows_of
@@ -62,8 +62,11 @@ def adopt(lake_root: str, table: Table, manifest: Manifest, record: str) -> str 
     adopted = [_linked(table, staging, Path(table.path(lake_root)), add, manifest.stage_id) for add in adds]
     target.update_incremental()
     _unmoved(target, table.path(lake_root), staged)
+    if not set(going) <= set(files_in(target, table.partition_by)):
+        msg = f"{target.table_uri}: files were merged meanwhile"
+        raise CommitFailedError(msg)
     removes = (file.removal() for file in going)
-    commit(target, [*adopted, *removes], table.partition_by, record, (TRANSACTION, staged.base + 1))
+    commit(target, [*adopted, *removes], table.partition_by, record, (TRANSACTION, target.version() + 1))
     return None
 
 
@@ -94,12 +97,12 @@ def _nulls(add: AddAction) -> dict[str, int]:
 
 
 def _unmoved(target: DeltaTable, path: str, staged: StagedTable) -> None:
-    if has_moved(path, staged.base, target.version()):
+    if target.version() < staged.base or not is_same(path, staged.base, target.version()):
         msg = f"{path} moved from version {staged.base} to {target.version()}"
         raise CommitFailedError(msg)
 
 
-def _going(target: DeltaTable, table: Table, manifest: Manifest, lake_root: str) -> list[DataFile]:
+def _going(target: DeltaTable, table: Table, manifest: Manifest, lake_root: str) -> list[TableFile]:
     """The files that the commit takes out: all, those of gold's staged days, those with silver's rows that go."""
     staged = manifest.tables[table.name]
     if manifest.is_whole or table.partition_by is None:
@@ -109,7 +112,7 @@ def _going(target: DeltaTable, table: Table, manifest: Manifest, lake_root: str)
     if staged.removed is None:
         return []
     keys = Path(table.staging_path(lake_root) + REMOVED)
-    return isolate(target, table, keys, staged.removed, (TRANSACTION, staged.base))
+    return isolate(target, table, keys, staged.removed, (TRANSACTION, target.version() + 1))
 
 
 def _linked(table: Table, staging: Path, target: Path, add: AddAction, stage_id: str) -> AddAction:

@@ -88,7 +88,7 @@ def tidy() -> None:
     settings = Settings.from_env()
     for merged in merge(settings):
         what = f"{merged.files:>8,} files merged into {merged.into:,}"
-        why = ": a stage of it is about to be committed, or was just now; the next time" if merged.waits else ""
+        why = ": another commit came first; the next time" if merged.is_late else ""
         typer.echo(f"{merged.table:<32}{what}{why}")
     for done in vacuum(settings):
         typer.echo(f"{done.table:<32}{done.files:>8,} files deleted, {done.size / 1e6:,.1f} MB")

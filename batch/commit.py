@@ -1,15 +1,16 @@
 """Commit: what is staged into its table, once, in one Delta commit that also carries the watermark.
 
-The commit is a compare-and-set on the target's version, by Delta's transaction identifier: base + 1 can be made once.
+The commit is a compare-and-set on the target's version, by Delta's transaction identifier: each version is made once.
+Since the stage was computed files may have been merged or split, and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from batch.adopt import TRANSACTION, adopt
-from batch.history import has_moved, version
+from batch.history import is_same, version
 from batch.spark import retry_conflicts
 from batch.stage import in_dates, read_version
 from infra.errors import LakeDamaged, StageRefused
@@ -20,6 +21,9 @@ from schemas.table import Table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+Options = Mapping[str, str]
+"""Metadata and transaction of a commit by Spark."""
 
 
 def commit_table(session: Callable[[], SparkSession], settings: Settings, table: Table, manifest: Manifest) -> int:
@@ -32,17 +36,19 @@ def commit_table(session: Callable[[], SparkSession], settings: Settings, table:
     def attempt() -> None:
         if commit_of(path, stage_id) is not None:
             return
-        if has_moved(path, staged.base, there := version(path) or 0):
+        there = version(path)
+        if there is None or there < staged.base or not is_same(path, staged.base, there):
             msg = f"{table.full_name} was staged on version {staged.base} and is at {there} now; stage again"
             raise StageRefused(msg)
-        record = Progress(stage_id=stage_id, complete=staged.complete, now=staged.now, sources=staged.sources).to_json()
-        reason = adopt(settings.lake_root, table, manifest, record)
+        note = Progress(stage_id=stage_id, complete=staged.complete, now=staged.now, sources=staged.sources).to_json()
+        reason = adopt(settings.lake_root, table, manifest, note)
         if reason is None:
             return
+        options = {"userMetadata": note, "txnAppId": TRANSACTION, "txnVersion": str(there + 1)}
         if manifest.is_whole:
-            _overwrite(session(), settings, table, staged, record)
+            _overwrite(session(), settings, table, staged, options)
         elif table.layer == "gold":
-            _replace(session(), settings, table, staged, record)
+            _replace(session(), settings, table, staged, options)
         else:
             msg = f"{path}: what is staged does not fit the table: {reason}"
             raise LakeDamaged(msg)
@@ -55,15 +61,12 @@ def commit_table(session: Callable[[], SparkSession], settings: Settings, table:
     return int(commit["version"])
 
 
-def _options(staged: StagedTable, record: str) -> dict[str, str]:
-    """Metadata and transaction of a commit. Only one stage can make base + 1; Delta refuses a second."""
-    return {"userMetadata": record, "txnAppId": TRANSACTION, "txnVersion": str(staged.base + 1)}
-
-
-def _replace(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, record: str) -> None:
+def _replace(
+    spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, options: dict[str, str]
+) -> None:
     """Gold: exactly the staged partitions, all of a table without. None at all still moves the watermark."""
     rows = read_version(spark, table.staging_path(settings.lake_root), staged.version)
-    writer = rows.write.format("delta").options(**_options(staged, record)).option("mergeSchema", "true")
+    writer = rows.write.format("delta").options(**options).option("mergeSchema", "true")
     if table.partition_by is None:
         writer = writer.mode("overwrite")
     elif staged.dates:
@@ -73,7 +76,9 @@ def _replace(spark: SparkSession, settings: Settings, table: Table, staged: Stag
     writer.save(table.path(settings.lake_root))
 
 
-def _overwrite(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, record: str) -> None:
+def _overwrite(
+    spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, options: dict[str, str]
+) -> None:
     """The staged rows in place of all there are.
 
     A gold table's columns become those that its SELECT has now. Silver's are its contract's, which staging has added;
@@ -87,7 +92,7 @@ def _overwrite(spark: SparkSession, settings: Settings, table: Table, staged: St
         rows = rows.select(
             *(F.col(f"`{name}`").alias(name, metadata={"comment": docs.get(name, "")}) for name in rows.columns)
         )
-    writer = rows.write.format("delta").mode("overwrite").options(**_options(staged, record))
+    writer = rows.write.format("delta").mode("overwrite").options(**options)
     if table.layer == "gold":
         writer = writer.option("overwriteSchema", "true")
         writer = writer.partitionBy(table.partition_by) if table.partition_by else writer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -25,23 +25,23 @@ ATTEMPTS = 20
 def schema_of(rows: DataFrame, docs: Mapping[str, str] | None = None) -> Schema:
     """Delta's schema of what a query gives. `docs`: column → comment."""
     told: dict[str, Any] = json.loads(rows.schema.json())
-    for field in told["fields"]:
-        doc = (docs or {}).get(field["name"])
-        field["metadata"] = {"comment": doc} if doc else {}
+    for column in told["fields"]:
+        doc = (docs or {}).get(column["name"])
+        column["metadata"] = {"comment": doc} if doc else {}
     return Schema.from_json(json.dumps(told))
 
 
 def nullable(schema: Schema) -> Schema:
     """The same columns, any of which may be null: what a query never leaves empty today it may tomorrow."""
     told = json.loads(schema.to_json())
-    for field in told["fields"]:
-        field["nullable"] = True
+    for column in told["fields"]:
+        column["nullable"] = True
     return Schema.from_json(json.dumps(told))
 
 
 def types_of(schema: Schema) -> dict[str, Any]:
     """Column → its type, whatever may be null in it."""
-    return {field["name"]: _bare(field["type"]) for field in json.loads(schema.to_json())["fields"]}
+    return {column["name"]: _bare(column["type"]) for column in json.loads(schema.to_json())["fields"]}
 
 
 def _bare(kind: Any) -> Any:
@@ -136,12 +136,12 @@ def commit(
 
 
 @dataclass(frozen=True)
-class DataFile:
+class TableFile:
     """A file of the table, as its log names it."""
 
     path: str
     size: int
-    partition: dict[str, str | None]
+    partition: dict[str, str | None] = field(compare=False)
 
     def at(self, table: str | Path) -> Path:
         """Where the file is. Paths in a log are written as in a URL."""
@@ -151,7 +151,7 @@ class DataFile:
         return RemoveAction(self.path, is_change, time.time_ns() // 1_000_000, self.size, self.partition)
 
 
-def files_in(target: DeltaTable, partition_by: str | None, days: Collection[str] | None = None) -> Iterator[DataFile]:
+def files_in(target: DeltaTable, partition_by: str | None, days: Collection[str] | None = None) -> Iterator[TableFile]:
     """The files of a version; of these partitions only, unless `days` is None."""
     import pyarrow as pa
 
@@ -159,7 +159,7 @@ def files_in(target: DeltaTable, partition_by: str | None, days: Collection[str]
         values: dict[str, Any] = file.get("partition") or {}
         partition = {name: None if value is None else str(value) for name, value in values.items()}
         if days is None or partition[f"{partition_by}"] in days:
-            yield DataFile(file["path"], file["size_bytes"], partition)
+            yield TableFile(file["path"], file["size_bytes"], partition)
 
 
 def files_of(table: DeltaTable) -> list[str]:

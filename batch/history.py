@@ -50,7 +50,7 @@ def has_new_files(path: str, after: int | None, until: int) -> bool:
 
 
 def is_same(path: str, after: int, until: int) -> bool:
-    """Whether all that versions `(after, until]` did was to merge files: nobody need look at the table again.
+    """Whether all that versions `(after, until]` did was to merge or split files: nobody need look at the table again.
 
     A commit that moved no row and says how far the table has come is something new.
     """
@@ -71,17 +71,6 @@ def can_follow(path: str, after: int, until: int) -> bool:
     longer than that finds the rows in the table, but not what is new of them.
     """
     return files_brought(path, after, until) is not None
-
-
-def has_moved(path: str, base: int, there: int) -> bool:
-    """Whether a table is at version `there` another one than it was at `base`: more than its files was changed."""
-    logs = _logs(path, base, there) if base <= there else None
-    return logs is None or any(_is_change(action) for actions in logs for action in actions)
-
-
-def _is_change(action: dict[str, Any]) -> bool:
-    file = action.get("add") or action.get("remove")
-    return file["dataChange"] if file else not action.keys() <= {"commitInfo", "txn"}
 
 
 def is_feed_whole(path: str, after: int, until: int) -> bool:

@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from batch.day_files import Layout, parquet_writer
-from batch.delta_log import DataFile, commit, files_in
+from batch.delta_log import TableFile, commit, files_in
 from batch.history import log_of
-from batch.staged_files import actions_of, added, rows_of
+from batch.staged_files import actions_of, added_file, rows_of
 from infra.disk import replace_file
 from infra.errors import LakeDamaged
 from schemas.table import Table
@@ -41,7 +41,7 @@ AT_ONCE = 2
 NOTE = "rows that go have files of their own"
 
 
-def isolate(target: DeltaTable, table: Table, keys: Path, at: int, transaction: tuple[str, int]) -> list[DataFile]:
+def isolate(target: DeltaTable, table: Table, keys: Path, at: int, transaction: tuple[str, int]) -> list[TableFile]:
     """Give the rows that go files of their own, which are returned: the next commit is to remove them.
 
     keys          the staged table of keys that go (`batch/stage.py`), and `at`, its version
@@ -55,7 +55,7 @@ def isolate(target: DeltaTable, table: Table, keys: Path, at: int, transaction: 
     files = list(files_in(target, table.partition_by, going))
     with ThreadPoolExecutor(AT_ONCE) as pool:
 
-        def look(file: DataFile) -> Flags:
+        def look(file: TableFile) -> Flags:
             return _goes(file.at(folder), table.grain[0], going[f"{file.partition[f'{table.partition_by}']}"])
 
         flags = list(zip(files, pool.map(look, files), strict=True))
@@ -66,15 +66,10 @@ def isolate(target: DeltaTable, table: Table, keys: Path, at: int, transaction: 
         shared = [(file, goes) for file, goes in flags if goes.any() and not goes.all()]
         halves = list(pool.map(lambda one: _split(folder, table, *one), shared))
     if shared:
-        actions = [action for pair in halves for action in pair]
-        commit(
-            target,
-            [*actions, *(file.removal(is_change=False) for file, _ in shared)],
-            table.partition_by,
-            NOTE,
-            transaction,
-        )
-    alone = [DataFile(goes.path, goes.size, dict(goes.partition_values)) for _, goes in halves]
+        actions: list[AddAction | RemoveAction] = [action for pair in halves for action in pair]
+        actions += [file.removal(is_change=False) for file, _ in shared]
+        commit(target, actions, table.partition_by, NOTE, transaction, is_maintenance=True)
+    alone = [TableFile(goes.path, goes.size, dict(goes.partition_values)) for _, goes in halves]
     return [*alone, *(file for file, goes in flags if goes.all())]
 
 
@@ -101,14 +96,16 @@ def _goes(file: Path, key: str, keys: pa.Array) -> Flags:
     return flags
 
 
-def _split(folder: Path, table: Table, file: DataFile, goes: Flags) -> tuple[AddAction, AddAction]:
+def _split(folder: Path, table: Table, file: TableFile, goes: Flags) -> tuple[AddAction, AddAction]:
     """Write a file again as two: what stays, and what goes."""
+    import pyarrow.parquet as pq
+
     source = file.at(folder)
     name = uuid.uuid4().hex
     pair = [source.with_name(f"part-{name}-{half}.snappy.parquet") for half in ("stays", "goes")]
     for half, chosen in zip(pair, (~goes, goes), strict=True):
         replace_file(half, partial(_copy, source, chosen, Layout.of(table).unique))
-    stays, gone = (added(folder, half, file.partition, is_change=False) for half in pair)
+    stays, gone = (added_file(folder, half, pq.read_metadata(half), file.partition, is_new=False) for half in pair)
     return stays, gone
 
 

@@ -4,9 +4,8 @@ that it touched.
 The commit says that it changes no data: readers of a version see the same rows before and after, and whoever follows
 the changes, by log or by feed, sees none. It has no progress record, so the table has come as far as before.
 
-A stage is committed on the version that it was computed from, or not at all. So a table whose stage waits for its
-commit is left for the next time; in Airflow this runs in the pool of the silver job, between a commit and the next
-stage. Should it come in between all the same, nothing is wrong but the work: that stage is refused.
+A stage that waits for its commit is not disturbed: since the version that it was computed from files have moved, and no
+row (`history.is_same`).
 
 delta-rs has this as `optimize.compact`, which two that run at once would double rows with: it puts no transaction into
 its commit, and Delta lets two commits remove the same file. Here it is the transaction that every commit of batch
@@ -32,7 +31,6 @@ from infra.disk import sync
 from infra.errors import LakeDamaged
 from infra.settings import Settings
 from infra.small_files import DataFile, data_files, groups
-from schemas.stage import read_audit, read_manifest
 from schemas.table import Table
 from schemas.tables import SILVER
 from schemas.tables.restatements import RESTATEMENTS
@@ -56,12 +54,12 @@ PLAIN = {"timestampNtz"}
 
 @dataclass(frozen=True)
 class Merged:
-    """What was done to one table. `waits`: nothing, for a stage of it is about to be committed, or was just now."""
+    """What was done to one table. `is_late`: nothing, for another commit came first."""
 
     table: str
     files: int = 0
     into: int = 0
-    waits: bool = False
+    is_late: bool = False
 
 
 def merge(settings: Settings) -> Iterator[Merged]:
@@ -71,22 +69,8 @@ def merge(settings: Settings) -> Iterator[Merged]:
     """
     for table in (*SILVER.values(), RESTATEMENTS):
         found = open_table(table.path(settings.lake_root))
-        if found is None:
-            continue
-        if _is_awaited(settings, table, found.version()):
-            yield Merged(table.full_name, waits=True)
-        else:
+        if found is not None:
             yield merge_table(Path(table.path(settings.lake_root)), table, found)
-
-
-def _is_awaited(settings: Settings, table: Table, at: int) -> bool:
-    """Whether a stage can be committed on this version of the table, and no other."""
-    manifest = read_manifest(settings.lake_root, "silver") if table.layer == "silver" else None
-    staged = manifest.tables.get(table.name) if manifest else None
-    if manifest is None or staged is None or staged.base != at:
-        return False
-    audit = read_audit(settings.lake_root, "silver")
-    return audit is None or audit.stage_id != manifest.stage_id or audit.passed
 
 
 def merge_table(path: Path, table: Table, found: DeltaTable) -> Merged:
@@ -101,7 +85,7 @@ def merge_table(path: Path, table: Table, found: DeltaTable) -> Merged:
     try:
         commit(found, actions, table.partition_by, NOTE, (TRANSACTION, found.version() + 1), is_maintenance=True)
     except CommitFailedError:  # what was written goes with the next vacuum
-        return Merged(table.full_name, waits=True)
+        return Merged(table.full_name, is_late=True)
     return Merged(table.full_name, sum(map(len, each)), len(each))
 
 

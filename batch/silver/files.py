@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
-from batch.delta_log import DataFile, files_in
+from batch.delta_log import TableFile, files_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +21,7 @@ BYTES_OF_A_TASK = (8 * 2**20, 64 * 2**20)
 """Least and most."""
 
 
-def readable_files(path: str, at: int, partition_by: str | None = None) -> list[DataFile] | None:
+def readable_files(path: str, at: int, partition_by: str | None = None) -> list[TableFile] | None:
     """The files of a version; None when a file alone does not say which of its rows are there."""
     table = DeltaTable(path, version=at)
     if "deletionVectors" in (table.protocol().reader_features or []):

@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 
 from batch import adopt, isolate
 from batch.delta_log import commit
-from batch.history import has_moved, has_new_files, is_feed_whole
+from batch.history import has_new_files, is_feed_whole, is_same
 from infra.errors import LakeDamaged, StageRefused
 from infra.settings import Settings
 from tests.batch.visits import MONDAY, SILVER, TUESDAY, Row, exchange, feed, names, put, row, staged
@@ -77,9 +77,34 @@ def test_a_stage_bears_that_files_are_merged_while_it_waits(lake: Settings) -> N
     base = manifest.tables[SILVER.name].base
     DeltaTable(path_of(lake)).optimize.compact()
     assert DeltaTable(path_of(lake)).version() == base + 1
-    assert not has_moved(path_of(lake), base, base + 1)
+    assert is_same(path_of(lake), base, base + 1)
     put(lake, SILVER, manifest)
     assert names(lake, SILVER) == ["b", "c", "d", "e", "f"]
+
+
+def test_a_stage_is_refused_where_another_has_moved_the_watermark_alone(lake: Settings) -> None:
+    manifest = exchange(lake, [row("f")], [row("a")], "s2")
+    put(lake, SILVER, staged(lake, SILVER, [], "s3"))
+    with pytest.raises(StageRefused, match="stage again"):
+        put(lake, SILVER, manifest)
+
+
+def test_files_merged_in_between_are_no_files_to_remove(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After what goes has files of its own, and before they are left out."""
+    put(lake, SILVER, staged(lake, SILVER, [row("e")], "s2"))
+    manifest = exchange(lake, [row("f")], [row("a")], "s3")
+    met: list[int] = []
+
+    def merged(*arguments: Any, **more: Any) -> None:
+        commit(*arguments, **more)
+        if not met:
+            met.append(1)
+            DeltaTable(path_of(lake)).optimize.compact()
+
+    monkeypatch.setattr(isolate, "commit", merged)
+    put(lake, SILVER, manifest)
+    assert names(lake, SILVER) == ["b", "c", "d", "e", "f"]
+    assert feed(lake, SILVER, DeltaTable(path_of(lake)).version()) == [("delete", "a"), ("insert", "f")]
 
 
 def test_a_row_that_is_not_there_can_not_go(lake: Settings) -> None:
@@ -94,11 +119,11 @@ def test_of_two_at_once_one_is_made(lake: Settings, monkeypatch: pytest.MonkeyPa
     meet = Barrier(2)
     met: set[int] = set()
 
-    def together(*arguments: Any) -> None:
+    def together(*arguments: Any, **more: Any) -> None:
         if get_ident() not in met:
             met.add(get_ident())
             meet.wait(20)
-        commit(*arguments)
+        commit(*arguments, **more)
 
     monkeypatch.setattr(isolate, "commit", together)
 

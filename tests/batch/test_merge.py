@@ -27,17 +27,17 @@ from batch.history import files_brought, has_new_files, is_feed_whole, is_same, 
 from batch.merge import AT_LEAST, Merged, merge, merge_table
 from batch.vacuum import vacuum
 from infra.delta_scan import query, scan
-from infra.errors import LakeDamaged, StageRefused
+from infra.errors import LakeDamaged
 from infra.settings import Settings
 from schemas.derive import arrow_schema
 from schemas.progress import progress
 from schemas.publication import PUBLISHED, Publish, write_record
-from schemas.stage import Audit, Manifest, write_audit, write_manifest
+from schemas.stage import Manifest
 from schemas.table import KEEP_DAYS, Table
 from schemas.tables.restatements import RESTATEMENTS
 from schemas.tables.sessions import SESSIONS
-from tests.batch.test_adopt import MONDAY, SILVER, TUESDAY, Row, names, put, row, staged
 from tests.batch.test_vacuum import age
+from tests.batch.visits import MONDAY, SILVER, TUESDAY, Row, names, put, row, staged
 
 FEED = {"delta.enableChangeDataFeed": "true"}
 
@@ -178,47 +178,11 @@ def test_the_ledger_of_restatements_is_merged_too(settings: Settings) -> None:
     assert content(settings, RESTATEMENTS) == before
 
 
-def test_a_stage_that_waits_is_not_disturbed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merging, "SILVER", {SILVER.name: SILVER})
-    grow(settings)
-    manifest = staged(settings, SILVER, [row("waits")], "waits")
-    write_manifest(settings.lake_root, manifest)
-    assert list(merge(settings)) == [Merged(SILVER.full_name, waits=True)]
-    write_audit(settings.lake_root, verdict(manifest, passed=True))
-    assert list(merge(settings)) == [Merged(SILVER.full_name, waits=True)]
-    put(settings, SILVER, manifest)
-    assert list(merge(settings)) == [Merged(SILVER.full_name, 2 * AT_LEAST + 1, 2)]
-    assert "waits" in names(settings, SILVER)
-
-
-def test_a_stage_that_will_not_be_committed_is_not_waited_for(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(merging, "SILVER", {SILVER.name: SILVER})
-    grow(settings)
-    manifest = staged(settings, SILVER, [row("bad")], "bad")
-    write_manifest(settings.lake_root, manifest)
-    write_audit(settings.lake_root, verdict(manifest, passed=False))
-    assert list(merge(settings)) == [Merged(SILVER.full_name, 2 * AT_LEAST, 2)]
-
-
-def verdict(manifest: Manifest, *, passed: bool) -> Audit:
-    return Audit(
-        stage_id=manifest.stage_id,
-        layer=manifest.layer,
-        versions=manifest.versions(),
-        passed=passed,
-        audited_at=datetime(2026, 1, 12, tzinfo=UTC),
-    )
-
-
-def test_a_stage_that_was_under_way_is_refused_and_staged_again(settings: Settings) -> None:
+def test_a_stage_that_waits_is_committed_on_merged_files(settings: Settings) -> None:
     grow(settings)
     before = staged(settings, SILVER, [row("x")], "before")
     assert merged(settings).files
-    with pytest.raises(StageRefused, match=rf"staged on version {AT_LEAST} and is at {AT_LEAST + 1} now; stage again"):
-        put(settings, SILVER, before)
-    put(settings, SILVER, staged(settings, SILVER, [row("x")], "again"))
+    put(settings, SILVER, before)
     assert len(names(settings, SILVER)) == 2 * AT_LEAST + 1
 
 
@@ -256,7 +220,7 @@ def test_a_commit_that_comes_first_stays(settings: Settings, monkeypatch: pytest
     anew = staged(settings, SILVER, [row("anew")], "anew")
     whole = Manifest(stage_id=anew.stage_id, layer=anew.layer, tables=anew.tables, is_whole=True)
     meanwhile(monkeypatch, lambda: put(settings, SILVER, whole))
-    assert merged(settings) == Merged(SILVER.full_name, waits=True)
+    assert merged(settings) == Merged(SILVER.full_name, is_late=True)
     assert names(settings, SILVER) == ["anew"]
 
 
@@ -272,17 +236,19 @@ def test_others_who_know_nothing_of_our_transaction_come_first(
         table.delete("visit_id = 'm3'") if how == "delete" else table.optimize.compact()
 
     meanwhile(monkeypatch, act)
-    assert merged(settings) == Merged(SILVER.full_name, waits=True)
+    assert merged(settings) == Merged(SILVER.full_name, is_late=True)
     assert names(settings, SILVER) == [name for name in before if (name, how) != ("m3", "delete")]
 
 
-def test_a_merge_that_comes_first_refuses_the_commit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_merge_that_comes_first_has_the_commit_made_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from batch import adopt
 
     grow(settings)
     manifest = staged(settings, SILVER, [row("x")], "x")
     whole = Manifest(stage_id="x", layer="silver", tables=manifest.tables, is_whole=True)
-    before, commit = content(settings), adopt.commit
+    commit = adopt.commit
 
     def late(*arguments: Any) -> None:
         monkeypatch.setattr(adopt, "commit", commit)
@@ -290,9 +256,8 @@ def test_a_merge_that_comes_first_refuses_the_commit(settings: Settings, monkeyp
         commit(*arguments)
 
     monkeypatch.setattr(adopt, "commit", late)
-    with pytest.raises(StageRefused, match="stage again"):
-        put(settings, SILVER, whole)
-    assert content(settings) == before
+    put(settings, SILVER, whole)
+    assert names(settings, SILVER) == ["x"]
 
 
 def test_how_far_a_table_has_come_is_not_forgotten(settings: Settings) -> None:
