@@ -5,6 +5,7 @@ import { start } from "./data/store";
 import { Header } from "./parts/header";
 import { Now } from "./pages/now";
 import { Parity } from "./pages/parity";
+import { Quality } from "./pages/quality";
 import { Reference } from "./pages/reference";
 import { followSystemTheme } from "./theme";
 
@@ -19,6 +20,7 @@ export interface Page {
 /** A new page is a file in pages/, a line here, and its address in warehouse/dashboard/router.py. */
 const PAGES: readonly [Page, ...Page[]] = [
   { path: "/", title: "Now", hasRange: true, view: Now },
+  { path: "/cohorts", title: "Quality", hasRange: false, view: Quality },
   { path: "/parity", title: "Parity", hasRange: false, view: Parity },
   { path: "/reference", title: "SQL & API", hasRange: false, view: Reference },
 ];

@@ -1,4 +1,4 @@
-// Derived by `python -m warehouse.dashboard.protocol` from payload.py; not edited by hand.
+// Derived by `python -m warehouse.dashboard.protocol` from payload.py and its like; not edited by hand.
 // Stamps (`*_at`) are ms of epoch, minutes are seconds of epoch, shares lie in 0..1, null means "not known".
 
 /** A metric on both sides. None: its denominator is 0, or that side holds nothing.
@@ -203,4 +203,115 @@ export interface Parity {
   readonly rows: readonly ParityRow[];
   /** The last comparisons, oldest first. */
   readonly trend: readonly ParityPoint[];
+}
+
+/** A metric that can be chosen. */
+export interface MeasureOption {
+  readonly name: string;
+  readonly title: string;
+  readonly subject: string;
+  readonly meaning: string;
+  readonly formula: string;
+  readonly unit: string;
+  readonly worse: "higher" | "lower" | null;
+  /** What a ratio is divided by, with its unit: how much a value is made of. Null for sums and counts. */
+  readonly sample_unit: string | null;
+  /** Why it cannot be asked by cohort; empty when it can. */
+  readonly why_not: string;
+}
+
+/** What cohorts can be told apart by. */
+export interface DimensionOption {
+  readonly name: string;
+  readonly title: string;
+}
+
+/** Everything that can be asked. */
+export interface CohortCatalog {
+  readonly measures: readonly MeasureOption[];
+  readonly dimensions: readonly DimensionOption[];
+}
+
+/** What an answer was made of, and how current that is. */
+export interface Basis {
+  /** Null: the question cannot be answered; `why` says why not. */
+  readonly source: "minutes" | "sessions" | null;
+  /** Why it is not answered from minutes, which reach up to now. */
+  readonly why: string;
+  readonly start_at: number;
+  /** The stretch [start, stop) that was asked; sessions end at the cut-over. */
+  readonly stop_at: number;
+  /** Up to when the live numbers in it are whole; null when there are none in it. */
+  readonly live_at: number | null;
+  readonly publish: Publish;
+}
+
+/** A metric of a group of viewers. */
+export interface CohortValue {
+  /** Of the dimensions that were asked for, in their order; null is unknown. */
+  readonly values: readonly (string | null)[];
+  readonly value: number | null;
+  /** In the unit of the measure's `sample_unit`. */
+  readonly sample: number | null;
+}
+
+/** A metric by dimensions. */
+export interface Cohorts {
+  readonly basis: Basis;
+  /** Over all cohorts. */
+  readonly whole: CohortValue | null;
+  /** Worst first, those with too small a sample last; without a worse side the largest first. */
+  readonly cells: readonly CohortValue[];
+  /** Place of the first cohort whose sample is too small. */
+  readonly small_from: number;
+  /** By the first dimension alone, in the same order; empty when one was asked for. */
+  readonly totals: readonly CohortValue[];
+  /** Cohorts that are not sent, because there are too many: those of the smallest sample. */
+  readonly left_out: number;
+}
+
+/** A metric over time, as columns of equal length, oldest first. Stretches without rows have no place. */
+export interface TrendLine {
+  readonly at: readonly number[];
+  readonly value: readonly (number | null)[];
+  readonly sample: readonly (number | null)[];
+}
+
+/** A cohort's metric over time, beside everything's. */
+export interface CohortTrend {
+  readonly basis: Basis;
+  readonly step_s: number;
+  readonly cohort: TrendLine;
+  readonly everything: TrendLine;
+}
+
+/** A session in the list, with what a first look needs. */
+export interface SessionOfCohort {
+  readonly session_id: string;
+  readonly user_id: string | null;
+  readonly content_id: string | null;
+  readonly country: string | null;
+  readonly device_type: string | null;
+  readonly cdn: string | null;
+  readonly app_version: string | null;
+  readonly started_at: number;
+  readonly ended_at: number;
+  readonly end_reason: string;
+  readonly error_code: string | null;
+  /** The metric that the list is sorted by, of this session alone. */
+  readonly value: number | null;
+  readonly startup_ms: number | null;
+  readonly watched_ms: number;
+  readonly stall_count: number;
+  readonly stall_ms: number;
+  readonly average_bitrate_kbps: number | null;
+  readonly experience_score: number | null;
+}
+
+/** Published sessions. */
+export interface SessionList {
+  readonly basis: Basis;
+  readonly sessions: readonly SessionOfCohort[];
+  /** How many there are; the list holds the first of them. */
+  readonly total: number;
 }
