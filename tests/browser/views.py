@@ -71,12 +71,7 @@ class Views:
         rows = pa.Table.from_pylist(told, schema=arrow_schema(SESSIONS.columns))
         write_deltalake(f"{lake}/silver/sessions", rows, mode="overwrite", partition_by=["start_date"])
         table = SILVER_EVENTS[PLAYBACK.name]
-        events = [
-            row | {"event_date": row["occurred_at"].date()}
-            for row in expected_events(self.sent).values()
-            if row["received_at"] < self.cutover
-        ]
-        rows = pa.Table.from_pylist(events, schema=arrow_schema(table.columns))
+        rows = pa.Table.from_pylist(self.events(), schema=arrow_schema(table.columns))
         write_deltalake(f"{lake}/silver/{table.name}", rows, mode="overwrite", partition_by=["event_date"])
         minutes = self._minutes(before=True)
         write_deltalake(f"{lake}/gold/quality_minute", minutes, mode="overwrite")
@@ -138,6 +133,11 @@ class Views:
                 for rollup, kept in ROLLUPS.items():
                     yield rollup, minute, kept
 
+    def events(self) -> list[dict[str, Any]]:
+        """Rows of silver's events: those of published sessions are whole, as if read a moment later."""
+        rows = expected_events(self.sent).values()
+        return [row | {"event_date": row["occurred_at"].date()} for row in rows]
+
     def cohort(self, **values: str | None) -> list[dict[str, Any]]:
         """Published sessions that have these values."""
         told = (row for row in self.sessions if row["started_at"] < self.cutover)
@@ -164,10 +164,11 @@ def shared() -> Views:
 
 
 def _with_stalls(at_ms: int, raw: bytes) -> Iterator[tuple[int, bytes]]:
-    """An event; after a heartbeat of the sick cohort a stall as well."""
+    """An event; after every fourth one or so of the sick cohort, where it is a heartbeat, a stall as well."""
     yield at_ms, raw
     event = msgspec.json.decode(raw)
-    if event["eventType"] != "heartbeat" or (event.get("country"), event.get("deviceType")) != SICK:
+    is_sick = (event.get("country"), event.get("deviceType")) == SICK
+    if event["eventType"] != "heartbeat" or not is_sick or event.get("seq", 0) % 4:
         return
     moment = datetime.fromisoformat(event["timestamp"])
     for kind, late_ms in (("stall_start", 500), ("stall_end", 500 + STALL_MS)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 import duckdb
 
-from infra.errors import QueryError
 from warehouse import attach, publication
+from warehouse.dashboard.limit import limit
 from warehouse.dashboard.payload import Publish
 
 Row = dict[str, Any]
@@ -76,15 +75,8 @@ class Files:
     def limit(self, seconds: float) -> Iterator[None]:
         """Whatever is asked within has to be answered within. Raises QueryError (timeout)."""
         assert self._connection is not None, "refresh() comes first"
-        timer = threading.Timer(seconds, self._connection.interrupt)
-        timer.start()
-        try:
+        with limit(self._connection, seconds):
             yield
-        except duckdb.InterruptException as error:
-            msg = f"expected an answer within {seconds:g} s, there was none: ask for less time or fewer dimensions"
-            raise QueryError(msg, "timeout") from error
-        finally:
-            timer.cancel()
 
     def close(self) -> None:
         """Let go of the files."""

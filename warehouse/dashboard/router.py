@@ -21,9 +21,11 @@ from warehouse.dashboard.cohorts import Explorer
 from warehouse.dashboard.hub import Hub
 from warehouse.dashboard.parity import LastComparison
 from warehouse.dashboard.payload import Links, Quality
+from warehouse.dashboard.session_routes import SessionRoutes
+from warehouse.dashboard.sessions import Sessions
 
 PAGES = Path(__file__).resolve().parent.parent / "pages" / "dist"
-ADDRESSES = ("/", "/cohorts", "/parity", "/reference")
+ADDRESSES = ("/", "/cohorts", "/session", "/parity", "/reference")
 """The pages, by the addresses that `pages/src/app.tsx` gives them: one file answers all."""
 FOREVER = "public, max-age=31536000, immutable"  # names carry the hash of the content
 NEVER = "no-cache"
@@ -44,7 +46,9 @@ class Dashboard:
         self.router.get("/v1/dashboard/history")(self.history)
         self.router.get("/v1/dashboard/parity")(self.parity)
         self.cohorts = CohortRoutes(Explorer(settings.warehouse))
-        self.router.include_router(self.cohorts.router)
+        self.sessions = SessionRoutes(Sessions(settings))
+        for routes in (self.cohorts, self.sessions):
+            self.router.include_router(routes.router)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -56,7 +60,8 @@ class Dashboard:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            self.cohorts.close()
+            for routes in (self.cohorts, self.sessions):
+                routes.close()
 
     async def live(self) -> StreamingResponse:
         """Live numbers as server-sent events, one a second: `Live` of `warehouse/dashboard/payload.py`."""

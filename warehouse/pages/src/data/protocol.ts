@@ -315,3 +315,97 @@ export interface SessionList {
   /** How many there are; the list holds the first of them. */
   readonly total: number;
 }
+
+/** A session that was found. */
+export interface SessionHit {
+  readonly session_id: string;
+  readonly user_id: string | null;
+  readonly content_id: string | null;
+  readonly country: string | null;
+  readonly device_type: string | null;
+  readonly started_at: number;
+  readonly ended_at: number;
+  readonly end_reason: string;
+  readonly error_code: string | null;
+  readonly startup_ms: number | null;
+  readonly watched_ms: number;
+  readonly stall_ms: number;
+  readonly experience_score: number | null;
+}
+
+/** Sessions with this id, and those of the user of this id, newest first. */
+export interface SessionSearch {
+  readonly publish: Publish;
+  /** Start of the oldest published session: older ones are in the lake only. Null when none is published. */
+  readonly first_at: number | null;
+  readonly total: number;
+  readonly hits: readonly SessionHit[];
+}
+
+/** A column of the session's row. One of `number` and `text` is told, neither where it is not known. */
+export interface SessionFigure {
+  readonly name: string;
+  readonly title: string;
+  readonly kind: "count" | "score" | "time" | "who";
+  /** `stamp` are ms of epoch; empty where there is none. */
+  readonly unit: string;
+  readonly doc: string;
+  readonly number: number | null;
+  readonly text: string | null;
+}
+
+/** What the player did between two events, as the fold behind every metric sees it. */
+export interface Phase {
+  readonly name: "ad" | "ad stalled" | "ended" | "idle" | "paused" | "playing" | "seeking" | "stalled" | "starting";
+  readonly start_at: number;
+  readonly stop_at: number;
+}
+
+/** A number over time, as columns of equal length, oldest first. */
+export interface Line {
+  readonly at: readonly number[];
+  readonly value: readonly number[];
+}
+
+/** A field of an event that the client told, or a column that was added on the way. */
+export interface RawField {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** One event as silver has it. */
+export interface TimelineEvent {
+  readonly event_id: string;
+  readonly at: number;
+  readonly received_at: number;
+  readonly event_type: string;
+  readonly table: string;
+  readonly seq: number | null;
+  readonly position_ms: number | null;
+  readonly bitrate_kbps: number | null;
+  /** Reason, error code, quality, player state: what the event tells beside its numbers. */
+  readonly detail: string;
+  /** The phase after it; empty where it does not take part. */
+  readonly phase: string;
+  readonly fields: readonly RawField[];
+}
+
+/** One session: what the metrics made of it, and the events that they made it of. */
+export interface SessionView {
+  readonly publish: Publish;
+  readonly session_id: string;
+  /** Of the published row; empty when no published session has the id. */
+  readonly figures: readonly SessionFigure[];
+  readonly started_at: number | null;
+  readonly ended_at: number | null;
+  readonly events: readonly TimelineEvent[];
+  readonly events_left_out: number;
+  /** Why there are no events; empty when they could be read. */
+  readonly events_problem: string;
+  /** How long the lake took to find them. */
+  readonly read_ms: number;
+  readonly phases: readonly Phase[];
+  readonly bitrate: Line;
+  readonly buffer: Line;
+  readonly position: Line;
+}
