@@ -38,6 +38,8 @@ from warehouse.publication import LIVE
 SICK = ("BR", "smart_tv")
 """Country and device of the viewers whose players stall."""
 STALL_MS = 4_000
+AT = datetime(2026, 11, 20, 20, 30, 17, tzinfo=UTC)
+"""When the shared world stands still: an evening, and the same for every run."""
 
 
 @dataclass
@@ -157,7 +159,7 @@ def shared() -> Views:
     """One world for the tests of a run that only look at it: folding its events is most of what they cost."""
     home = Path(mkdtemp(prefix="playlake-views-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    made = Views(Settings(home=home), datetime.now(UTC), viewers=70, hours=1.2)
+    made = Views(Settings(home=home), AT, viewers=70, hours=1.2)
     made.publish()
     made.write_live()
     return made
