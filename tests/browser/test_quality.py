@@ -98,6 +98,7 @@ def test_from_the_whole_to_the_worst_cohort_and_its_sessions(standing: Served, p
     assert "where" not in parse_qs(urlsplit(page.url).query)
 
 
+@pytest.mark.long
 def test_by_keyboard_and_by_address(standing: Served, page: Page) -> None:
     page.goto(f"{standing.url}cohorts?metric=start_failure_rate&by=device_type&span=10800&least=3")
     expect(page.get_by_label("3h")).to_be_checked(timeout=SOON_MS)
@@ -127,6 +128,7 @@ def test_what_cannot_be_shown_says_so(standing: Served, page: Page) -> None:
     expect(page.get_by_test_id("problem")).to_contain_text("got password", timeout=SOON_MS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700)])
 def test_it_fits(standing: Served, chromium: Browser, theme: Literal["dark", "light"], width: int) -> None:
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
@@ -141,6 +143,7 @@ def test_it_fits(standing: Served, chromium: Browser, theme: Literal["dark", "li
     context.close()
 
 
+@pytest.mark.long
 def test_when_the_server_is_gone_its_last_answer_stays(standing: Served, page: Page) -> None:
     page.goto(f"{standing.url}cohorts?span=10800")
     expect(page.get_by_test_id("whole")).to_be_visible(timeout=SOON_MS)

@@ -58,6 +58,7 @@ def test_from_the_cohorts_list_to_the_events_behind_a_number(standing: Served, p
     expect(page.get_by_test_id("raw")).to_have_attribute("data-event", event, timeout=SOON_MS)
 
 
+@pytest.mark.long
 def test_search_by_user_and_by_session(standing: Served, page: Page, views: Views) -> None:
     page.goto(f"{standing.url}session")
     expect(page.get_by_test_id("start")).to_be_visible(timeout=SOON_MS)
@@ -88,6 +89,7 @@ def test_what_is_not_there_says_so(standing: Served, page: Page) -> None:
     expect(page.get_by_test_id("missing")).to_contain_text("No published session has this id", timeout=SOON_MS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700)])
 def test_it_fits(
     standing: Served, chromium: Browser, views: Views, theme: Literal["dark", "light"], width: int

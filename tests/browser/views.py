@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -77,12 +78,16 @@ class Views:
         write_deltalake(f"{lake}/silver/{table.name}", rows, mode="overwrite", partition_by=["event_date"])
         minutes = self._minutes(before=True)
         write_deltalake(f"{lake}/gold/quality_minute", minutes, mode="overwrite")
+        write_deltalake(f"{lake}/gold/title_retention", self._retention(), mode="overwrite")
+        write_deltalake(f"{lake}/gold/titles", self._titles(), mode="overwrite")
         self.settings.warehouse.mkdir(parents=True, exist_ok=True)
         record = Publish(
             publish_id=publish_id,
             published_at=self.at - timedelta(minutes=9),
             cutover_minute=self.cutover,
-            versions={"gold.quality_minute": 0, "silver.sessions": 0},
+            versions=dict.fromkeys(
+                ("gold.quality_minute", "gold.title_retention", "gold.titles", "silver.sessions"), 0
+            ),
         )
         write_record(self.settings.warehouse / PUBLISHED, record)
         build.build(self.settings)
@@ -134,6 +139,31 @@ class Views:
             for minute in session["minutes"]:
                 for rollup, kept in ROLLUPS.items():
                     yield rollup, minute, kept
+
+    def _retention(self) -> pa.Table:
+        """As batch/gold/title_retention.sql has it."""
+        found: Counter[tuple[Any, str, int, str]] = Counter()
+        for row in self.cohort():
+            if not row["is_started"] or not row["duration_ms"] or row["max_position_ms"] is None or row["is_live"]:
+                continue
+            end = row["max_position_ms"] if row["end_position_ms"] is None else row["end_position_ms"]
+            for part, at in (("furthest_plays", row["max_position_ms"]), ("left_plays", end)):
+                if part == "furthest_plays" or row["end_reason"] != "open":
+                    found[row["start_date"], row["content_id"], min(99, 100 * at // row["duration_ms"]), part] += 1
+        places = sorted({key[:3] for key in found})
+        return pa.table(
+            {
+                "play_date": [day for day, _, _ in places],
+                "content_id": [title for _, title, _ in places],
+                "position_percent": pa.array([percent for _, _, percent in places], pa.int32()),
+                "furthest_plays": [found[*place, "furthest_plays"] for place in places],
+                "left_plays": [found[*place, "left_plays"] for place in places],
+            }
+        )
+
+    def _titles(self) -> pa.Table:
+        names = sorted({row["content_id"] for row in self.sessions})
+        return pa.table({"content_id": names, "title": [name.replace("-", " ").title() for name in names]})
 
     def events(self) -> list[dict[str, Any]]:
         """Rows of silver's events: those of published sessions are whole, as if read a moment later."""

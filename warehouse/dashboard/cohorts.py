@@ -36,7 +36,7 @@ T = TypeVar("T", Cohorts, CohortTrend, SessionList)
 LONGEST_S = 31 * 86_400
 MOST_CELLS = 600
 MOST_SESSIONS = 200
-POINTS = 120
+POINTS = 180
 """A trend has about as many."""
 STEPS_S = (60, 300, 900, 3_600, 21_600, 86_400)
 _KEPT = 256
@@ -180,8 +180,10 @@ class Explorer:
         length = (asked.basis.stop_at - asked.basis.start_at) // 1000
         step_s = next((step for step in STEPS_S if length / step <= POINTS), STEPS_S[-1])
         values = asked.values | {"step": step_s, "minutes": step_s / 60}
-        if asked.basis.live_at is not None:  # the minute that is running would end every line in noise
-            values["stop"] = stamp(min(asked.basis.stop_at, asked.basis.live_at // 60_000 * 60_000) / 1000)
+        if asked.basis.live_at is not None:
+            # The minute that is running would end every line in noise, and a sum of half a step would be half of it.
+            whole_s = 60 if asked.question.measure.sample else step_s
+            values["stop"] = stamp(min(asked.basis.stop_at // 1000, asked.basis.live_at // 1000 // whole_s * whole_s))
 
         def line(where: dict[str, str | None], planned: Plan) -> TrendLine:
             if planned.source is None:

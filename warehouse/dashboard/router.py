@@ -23,9 +23,11 @@ from warehouse.dashboard.parity import LastComparison
 from warehouse.dashboard.payload import Links, Quality
 from warehouse.dashboard.session_routes import SessionRoutes
 from warehouse.dashboard.sessions import Sessions
+from warehouse.dashboard.title_routes import TitleRoutes
+from warehouse.dashboard.titles import Titles
 
 PAGES = Path(__file__).resolve().parent.parent / "pages" / "dist"
-ADDRESSES = ("/", "/cohorts", "/session", "/parity", "/reference")
+ADDRESSES = ("/", "/cohorts", "/titles", "/session", "/parity", "/reference")
 """The pages, by the addresses that `pages/src/app.tsx` gives them: one file answers all."""
 FOREVER = "public, max-age=31536000, immutable"  # names carry the hash of the content
 NEVER = "no-cache"
@@ -45,9 +47,12 @@ class Dashboard:
         self.router.get("/v1/live")(self.live)
         self.router.get("/v1/dashboard/history")(self.history)
         self.router.get("/v1/dashboard/parity")(self.parity)
-        self.cohorts = CohortRoutes(Explorer(settings.warehouse))
-        self.sessions = SessionRoutes(Sessions(settings))
-        for routes in (self.cohorts, self.sessions):
+        self._asked = (
+            CohortRoutes(Explorer(settings.warehouse)),
+            TitleRoutes(Titles(settings.warehouse)),
+            SessionRoutes(Sessions(settings)),
+        )
+        for routes in self._asked:
             self.router.include_router(routes.router)
 
     @contextlib.asynccontextmanager
@@ -60,7 +65,7 @@ class Dashboard:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            for routes in (self.cohorts, self.sessions):
+            for routes in self._asked:
                 routes.close()
 
     async def live(self) -> StreamingResponse:

@@ -37,7 +37,7 @@ export function share(value: number | null | undefined): Figure {
 export function duration(value: number | null | undefined): Figure {
   if (value == null || Math.abs(value) < 100_000) return millis(value);
   const minutes = value / 60_000;
-  return minutes < 100 ? { text: minutes.toFixed(1), unit: "min" } : count(minutes / 60, "h");
+  return minutes < 100 ? { text: minutes.toFixed(1), unit: "min" } : rate(minutes / 60, "h");
 }
 
 /** A metric's value by the unit of its definition. */

@@ -409,3 +409,68 @@ export interface SessionView {
   readonly buffer: Line;
   readonly position: Line;
 }
+
+/** A title over the stretch, from minutes: history and live. */
+export interface TitleRow {
+  readonly content_id: string;
+  /** As the published catalogue has it; null when it does not know the title. */
+  readonly name: string | null;
+  /** Average number of concurrent viewers over the stretch. */
+  readonly viewers: number;
+  readonly plays: number;
+  readonly watched_ms: number;
+  readonly stalled_share: number | null;
+  readonly start_failure_rate: number | null;
+  readonly startup_p95_ms: number | null;
+  /** Average viewers of the last 5 closed minutes less those of the 30 before them; null when nobody watches now. */
+  readonly change: number | null;
+  /** The change against the noise of small numbers. */
+  readonly surge: number | null;
+}
+
+/** The titles that were watched, the most watched first. */
+export interface TitleList {
+  readonly publish: Publish;
+  readonly start_at: number;
+  readonly stop_at: number;
+  readonly live_at: number | null;
+  readonly total: number;
+  readonly titles: readonly TitleRow[];
+}
+
+/** A title over time, as columns of equal length, oldest first. */
+export interface Audience {
+  readonly at: readonly number[];
+  readonly viewers: readonly number[];
+  readonly plays: readonly number[];
+}
+
+/** How far plays get, by hundredths of the title's length: 0 to 99, the last one holds the end. */
+export interface Retention {
+  readonly plays: number;
+  readonly first_day: string;
+  readonly last_day: string;
+  /** Share of the plays that got there or beyond: 1 at the start, never rising. */
+  readonly reached: readonly number[];
+  /** Plays that ended there. */
+  readonly left: readonly number[];
+}
+
+/** One title: its audience, and where viewers leave. */
+export interface TitleView {
+  readonly content_id: string;
+  readonly name: string | null;
+  readonly step_s: number;
+  readonly start_at: number;
+  readonly stop_at: number;
+  readonly audience: Audience;
+  /** Null when no play of the days tells positions: live streams, or nothing published yet. */
+  readonly retention: Retention | null;
+  /** Different viewers of the published sessions that began in the stretch. */
+  readonly viewers: number;
+  readonly complete_play_rate: number | null;
+  readonly valid_play_rate: number | null;
+  readonly experience_score: number | null;
+  /** Published sessions end there; null before the first publish. */
+  readonly sessions_to_at: number | null;
+}
