@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import duckdb
 import pytest
 
 from infra.errors import QueryError
 from schemas.metrics.registry import METRICS
 from schemas.quality import ROLLUPS
 from tests.browser.views import SICK, Views, shared
+from warehouse.dashboard import cohort_sql
 from warehouse.dashboard.cohorts import Explorer, Question, catalog, measure_of
 from warehouse.dashboard.measures import DIMENSIONS, MEASURES, plan
 
@@ -179,3 +182,12 @@ def test_the_catalogue_is_the_metrics(views: Views) -> None:
     assert {dimension for kept in ROLLUPS.values() for dimension in kept} <= set(DIMENSIONS)
     assert plan(MEASURES["stalled_share"], frozenset({"cdn", "country"})).rollup == "cdn_app_country"
     assert plan(MEASURES["stalled_share"], frozenset()).rollup == "total"
+
+
+def test_a_question_under_way_does_not_hold_up_the_end(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = "SELECT count(*) FROM range(100000000000) AS a(i) WHERE hash(i) = 1"
+    monkeypatch.setattr(cohort_sql, "cohorts", lambda *_: endless)
+    timer = threading.Timer(0.3, explorer.interrupt)
+    timer.start()
+    with pytest.raises(duckdb.InterruptException):
+        explorer.cohorts(asked("stall_count", by=("cdn",)))

@@ -61,7 +61,8 @@ class CohortRoutes:
         self.router.get("/sessions")(self.sessions)
 
     def close(self) -> None:
-        """End the thread, and let go of the files."""
+        """End the question that is under way and the thread, and let go of the files: who stops does not wait."""
+        self._explorer.interrupt()
         self._thread.submit(self._explorer.close)
         self._thread.shutdown(wait=False)
 

@@ -135,6 +135,10 @@ class Explorer:
         """The published sessions of the cohort, worst first."""
         return self._answer("sessions", question, Plan("sessions"), self._sessions)
 
+    def interrupt(self) -> None:
+        """End the question that is under way, from another thread."""
+        self._files.interrupt()
+
     def close(self) -> None:
         """Let go of the files."""
         self._files.close()

@@ -78,6 +78,11 @@ class Files:
         with limit(self._connection, seconds):
             yield
 
+    def interrupt(self) -> None:
+        """End the question that is under way, from another thread: it raises duckdb.InterruptException."""
+        if self._connection is not None:
+            self._connection.interrupt()
+
     def close(self) -> None:
         """Let go of the files."""
         if self._connection is not None:

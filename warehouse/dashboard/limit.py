@@ -34,7 +34,8 @@ def limit(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[Non
     try:
         yield
     except duckdb.InterruptException:
-        pass
+        if time.monotonic() < until:  # somebody else's
+            raise
     finally:
         over.set()
         watcher.join()

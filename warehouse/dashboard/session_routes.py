@@ -25,7 +25,8 @@ class SessionRoutes:
         self.router.get("/{session_id}")(self.view)
 
     def close(self) -> None:
-        """End the thread, and let go of the files."""
+        """End the question that is under way and the thread, and let go of the files: who stops does not wait."""
+        self._sessions.interrupt()
         self._thread.submit(self._sessions.close)
         self._thread.shutdown(wait=False)
 

@@ -74,6 +74,10 @@ class Sessions:
             position=timeline.position,
         )
 
+    def interrupt(self) -> None:
+        """End the question that is under way, from another thread."""
+        self._files.interrupt()
+
     def close(self) -> None:
         """Let go of the files."""
         self._files.close()

@@ -27,7 +27,8 @@ class TitleRoutes:
         self.router.get("/{content_id:path}")(self.view)
 
     def close(self) -> None:
-        """End the thread, and let go of the files."""
+        """End the question that is under way and the thread, and let go of the files: who stops does not wait."""
+        self._titles.interrupt()
         self._thread.submit(self._titles.close)
         self._thread.shutdown(wait=False)
 

@@ -83,6 +83,10 @@ class Titles:
         answer: TitleView = self._answer(("view", span_s, content_id))
         return answer
 
+    def interrupt(self) -> None:
+        """End the question that is under way, from another thread."""
+        self._files.interrupt()
+
     def close(self) -> None:
         """Let go of the files."""
         self._files.close()
