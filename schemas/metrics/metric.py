@@ -68,6 +68,7 @@ class Metric:
     meaning     what the value says, one sentence
     formula     in words
     unit        of the value
+    worse       which values are the worse ones; None: neither, as with a count of plays
     sql         the expression. Of a session only what DuckDB and Spark both read, with `options` by their names
     parts       its parameters: additive parts (aggregate); columns of silver.sessions or other metrics (session)
     arguments   further parameters that a caller must give, such as a quantile
@@ -84,6 +85,7 @@ class Metric:
     meaning: str
     formula: str
     unit: str
+    worse: Literal["higher", "lower"] | None = None
     sql: str
     parts: tuple[str, ...]
     arguments: tuple[str, ...] = ()

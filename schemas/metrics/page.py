@@ -134,7 +134,7 @@ def _facts(metric: Metric) -> Iterator[str]:
     rows = {
         "Macro": f"`{metric.signature}`, {kind}",
         "Formula": metric.formula,
-        "Unit": metric.unit,
+        "Unit": metric.unit + (f"; {metric.worse} is worse" if metric.worse else ""),
         "Counted": metric.counted,
         "Left out": metric.left_out,
         "Elsewhere": metric.elsewhere,

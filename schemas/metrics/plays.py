@@ -88,6 +88,7 @@ METRICS = (
         meaning="How often a play just fell silent: a crash, a lost network, a tab that was closed without a word.",
         formula="Plays that ended by time-out / plays that ended.",
         unit="share, 0..1",
+        worse="higher",
         sql=ratio("dropped_views", "ended_plays"),
         parts=("dropped_views", "ended_plays"),
         counted="Plays without `stop` and without a fatal error, once the time-out has passed.",

@@ -26,6 +26,7 @@ METRICS = (
         meaning="How good a startup was.",
         formula="100 up to free_ms; beyond that it halves with every half_ms more. Null without a startup time.",
         unit="points, 0..100",
+        worse="lower",
         sql=f"CASE WHEN startup_ms IS NOT NULL THEN {_WAIT.format(ms='startup_ms')} END",
         parts=("startup_ms",),
         options=_WAIT_OPTIONS,
@@ -49,6 +50,7 @@ METRICS = (
         "than a minute watched counts as one, so that one stall does not ruin a short session. Null if nothing was "
         "watched.",
         unit="points, 0..100",
+        worse="lower",
         sql="CASE WHEN watched_ms > 0 THEN CAST(round(100 * power(2, -(stall_ms / watched_ms / share_half"
         " + stall_count * 60000 / greatest(watched_ms, 60000) / per_minute_half))) AS BIGINT) END",
         parts=("stall_count", "stall_ms", "watched_ms"),
@@ -74,6 +76,7 @@ METRICS = (
         formula="100 × ln(average bitrate / floor_kbps) / ln(full_kbps / floor_kbps), within 0..100: each doubling is "
         "worth the same. Null if no bitrate was told.",
         unit="points, 0..100",
+        worse="lower",
         sql="CASE WHEN bitrate_media_ms > 0 THEN CAST(round(100 * least(1, ln(greatest(bits_played / bitrate_media_ms,"
         " floor_kbps) / floor_kbps) / ln(full_kbps / floor_kbps))) AS BIGINT) END",
         parts=("bits_played", "bitrate_media_ms"),
@@ -100,6 +103,7 @@ METRICS = (
         formula="0 for a start failure; failed_points for a playback failure; for an exit before start, the startup "
         "score of the time that was waited, null below min_wait_ms; 100 for any other play; else null.",
         unit="points, 0..100",
+        worse="lower",
         sql="CASE WHEN is_start_failure THEN 0 WHEN is_playback_failure THEN failed_points WHEN is_exit_before_start "
         f"THEN CASE WHEN starting_ms >= min_wait_ms THEN {_WAIT.format(ms='starting_ms')} END "
         "WHEN is_started THEN 100 END",
@@ -126,6 +130,7 @@ METRICS = (
         "least 0.01): exp(Σ weight × ln(score / 100) / Σ weight), over the scores that are known. Null without a "
         "success score.",
         unit="points, 0..100",
+        worse="lower",
         sql="CASE WHEN success_score IS NOT NULL THEN CAST(round(success_score * exp(coalesce(("
         "CASE WHEN startup_score IS NULL THEN 0 ELSE startup_weight * ln(greatest(startup_score, 1) / 100) END"
         " + CASE WHEN smoothness_score IS NULL THEN 0 ELSE smoothness_weight * ln(greatest(smoothness_score, 1) / 100)"
@@ -157,6 +162,7 @@ METRICS = (
         meaning="The mean of a score over the sessions that have it.",
         formula="Σ score / number of scores. Pass `<score>_sum` and `<score>_count` of any of the five.",
         unit="points, 0..100",
+        worse="lower",
         sql=ratio("experience_score_sum", "experience_score_count"),
         parts=("experience_score_sum", "experience_score_count"),
         counted="Each session alike, however long.",
@@ -228,6 +234,7 @@ METRICS = (
         meaning="The share of sessions that met every threshold.",
         formula="Good streams / judged streams.",
         unit="share, 0..1",
+        worse="lower",
         sql=ratio("good_streams", "judged_streams"),
         parts=("good_streams", "judged_streams"),
         counted="is_good_stream with its defaults. With others: avg(CAST(is_good_stream(...) AS INT)) over "

@@ -37,6 +37,7 @@ METRICS = (
         meaning="How long viewers wait from asking to seeing.",
         formula="Σ startup time / startups. The startup time of a session is first frame − play − pre-roll ads.",
         unit="ms",
+        worse="higher",
         sql="CAST(sum(startup_ms) AS DOUBLE) / nullif(startups(startup_histogram), 0)",
         parts=("startup_ms", "startup_histogram"),
         counted="All waiting for content: before, between and after the ads of a pre-roll.",
@@ -61,6 +62,7 @@ METRICS = (
         "taken to lie evenly on the logarithmic axis. Bucket i holds [2^(i/4), 2^((i+1)/4)) ms, so the answer is "
         "within 19 % of the true quantile.",
         unit="ms",
+        worse="higher",
         sql="list_transform([startup_histogram_sum(startup_histogram)], "
         "lambda h: startup_histogram_quantile_ms(h, q))[1]",
         parts=("startup_histogram",),
@@ -85,6 +87,7 @@ METRICS = (
         meaning="How often playback breaks before the first frame.",
         formula="Attempts that a fatal technical error ended before the first frame / attempts.",
         unit="share, 0..1",
+        worse="higher",
         sql=ratio("start_failures", "plays"),
         parts=("start_failures", "plays"),
         counted="`error` with `fatal` before content played, unless its category is `business`; once a session. By "
@@ -101,6 +104,7 @@ METRICS = (
         meaning="How often viewers give up before the first frame.",
         formula="Attempts that ended by `stop` before the first frame / attempts.",
         unit="share, 0..1",
+        worse="higher",
         sql=ratio("exits_before_start", "plays"),
         parts=("exits_before_start", "plays"),
         counted="However short the wait was; `starting_ms` of silver.sessions says how long. In tables of whole "
@@ -117,6 +121,7 @@ METRICS = (
         meaning="How often viewers are refused on purpose: no subscription, wrong country, too many devices.",
         formula="Attempts and plays that a fatal error of category `business` ended / attempts.",
         unit="share, 0..1",
+        worse="higher",
         sql=ratio("business_failures", "plays"),
         parts=("business_failures", "plays"),
         counted="Before and after the first frame.",
@@ -133,6 +138,7 @@ METRICS = (
         formula="Plays that a fatal technical error ended after the first frame / attempts. With start failures and "
         "exits it adds up to all attempts that went wrong. Pass `starts` in place of `plays` to divide by plays.",
         unit="share, 0..1",
+        worse="higher",
         sql=ratio("playback_failures", "plays"),
         parts=("playback_failures", "plays"),
         counted="`error` with `fatal` after content began, unless its category is `business`.",

@@ -13,6 +13,7 @@ METRICS = (
         "trust less.",
         formula="Numbers missing between the first and the last `seq` of a session / numbers between them.",
         unit="share, 0..1",
+        worse="higher",
         sql=ratio("events_missing", "events_expected"),
         parts=("events_missing", "events_expected"),
         counted="Events of sessions that number theirs. The first and the last that came are in neither part: that "

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
-import duckdb
 import msgspec
 
-from warehouse import attach, publication
 from warehouse.dashboard import questions
+from warehouse.dashboard.files import Files, Row
 from warehouse.dashboard.payload import Cohort, History, Publish, Series, Tile, Title
 
 WINDOW_MINUTES = 5
@@ -25,8 +24,6 @@ _MEMORY_BYTES = 256_000_000
 _HISTORIES_KEPT = 64
 _EARLIER = {"hour_ago": 3_600, "day_ago": 86_400, "week_ago": 7 * 86_400}
 _HEADLINES = get_args(get_type_hints(Tile)["metric"])
-
-Row = dict[str, Any]
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,10 +44,8 @@ class Board:
 
     def __init__(self, folder: Path, settled_s: int) -> None:
         """`folder`: the warehouse's; `settled_s`: age after which a live minute no longer changes."""
-        self._folder = folder
+        self._files = Files(folder, _MEMORY_BYTES)
         self._settled_s = settled_s
-        self._published: Path | None = None
-        self._connection: duckdb.DuckDBPyConnection | None = None
         self._minutes: dict[int, Row] = {}
         self._minutes_asked: tuple[object, ...] = ()
         self._earlier: dict[str, Row] = {}
@@ -60,7 +55,7 @@ class Board:
     def read(self) -> Reading:
         """The numbers as the files hold them now."""
         publish = self._refresh()
-        now = self._one(questions.NOW)
+        now = self._files.one(questions.NOW)
         at_ms: int | None = now["newest_at"]
         if at_ms is None:
             return Reading(publish=publish, now=now)
@@ -80,7 +75,7 @@ class Board:
         key = (start, stop)
         if key not in self._histories:
             upto = stop if publish.cutover_minute is None else min(stop, publish.cutover_minute)
-            rows = self._ask(questions.PUBLISHED_MINUTES, start=stamp(start), stop=stamp(upto))
+            rows = self._files.ask(questions.PUBLISHED_MINUTES, start=stamp(start), stop=stamp(upto))
             if len(self._histories) >= _HISTORIES_KEPT:
                 self._histories.pop(next(iter(self._histories)))
             self._histories[key] = History(publish=publish, minutes=series(rows))
@@ -88,46 +83,27 @@ class Board:
 
     def close(self) -> None:
         """Let go of the files."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._files.close()
 
     def _refresh(self) -> Publish:
-        """Attach the files of now: live is another file twice a second, the published one after a publish."""
-        record = publication.current(self._folder)
-        published = None if record is None else record.file(self._folder)
-        live = publication.live_file(self._folder)
-        if self._connection is None or published != self._published:
-            self.close()
-            connection = attach.connect(_MEMORY_BYTES)
-            attach.attach_published(connection, published)
-            attach.attach_live(connection, live)
-            attach.define_views(connection)
-            self._connection, self._published = connection, published
+        """Attach the files of now."""
+        publish, is_new = self._files.refresh()
+        if is_new:
             self._histories.clear()
-        else:
-            self._connection.execute("DETACH live")
-            attach.attach_live(self._connection, live)
-        if record is None:
-            return Publish()
-        return Publish(
-            publish_id=record.publish_id,
-            published_at=int(record.published_at.timestamp() * 1000),
-            cutover_minute=int(record.cutover_minute.timestamp()),
-        )
+        return publish
 
     def _live_from(self, cutover: int | None) -> int | None:
         """First minute that live holds whole: the cut-over, but for a gap; before any publish, the first there is."""
-        held = self._one(questions.HELD)
+        held = self._files.one(questions.HELD)
         known: list[int] = [minute for minute in (held["gap_to"], cutover) if minute is not None]
         return max(known) if known else held["first"]
 
     def _live_minutes(self, at_ms: int, cutover: int | None) -> Series:
         minute = at_ms // 60_000 * 60
-        asked = (minute, cutover, self._published)
+        asked = (minute, cutover, self._files.published)
         whole = asked != self._minutes_asked
         start = 0 if whole else minute - self._settled_s
-        rows = self._ask(questions.LIVE_MINUTES, start=stamp(max(start, cutover or 0)), stop=stamp(minute + 60))
+        rows = self._files.ask(questions.LIVE_MINUTES, start=stamp(max(start, cutover or 0)), stop=stamp(minute + 60))
         fresh = {row["minute"]: row for row in rows}
         self._minutes = fresh if whole else {**{m: r for m, r in self._minutes.items() if m < start}, **fresh}
         self._minutes_asked = asked
@@ -155,12 +131,12 @@ class Board:
         """The headline numbers of the whole minutes before `minute`; ratios take in what comes until `stop`, too."""
         start = minute - WINDOW_MINUTES * 60
         question = questions.LIVE_HEADLINES if start >= (publish.cutover_minute or 0) else questions.HEADLINES
-        return self._one(question, start=stamp(start), stop=stamp(stop), minute=stamp(minute - 60))
+        return self._files.one(question, start=stamp(start), stop=stamp(stop), minute=stamp(minute - 60))
 
     def _titles(self, at_ms: int) -> list[Title]:
         start, minutes = stretch(at_ms)
         settled = WINDOW_MINUTES - 1
-        rows = self._ask(
+        rows = self._files.ask(
             questions.TITLES,
             before=stamp(start - settled * 60),
             start=stamp(start),
@@ -174,20 +150,10 @@ class Board:
 
     def _cohorts(self, at_ms: int) -> list[Cohort]:
         start, minutes = stretch(at_ms)
-        rows = self._ask(
+        rows = self._files.ask(
             questions.COHORTS, start=stamp(start), at=stamp(at_ms / 1000), minutes=minutes, top=TOP_COUNTRIES
         )
         return [Cohort(**row) for row in rows]
-
-    def _ask(self, question: str, **values: object) -> list[Row]:
-        assert self._connection is not None
-        cursor = self._connection.execute(question, values or None)
-        names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    def _one(self, question: str, **values: object) -> Row:
-        rows = self._ask(question, **values)
-        return rows[0] if rows else {}
 
 
 def stretch(at_ms: int) -> tuple[int, float]:

@@ -14,7 +14,8 @@ import duckdb
 import msgspec
 
 from infra.errors import PlaylakeError
-from warehouse.dashboard.board import Board, Reading, Row, series
+from warehouse.dashboard.board import Board, Reading, series
+from warehouse.dashboard.files import Row
 from warehouse.dashboard.payload import History, Links, Live, ParityState, Pipeline, Quality, Series
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Derives the pages' types from the server's: `payload.py` → `warehouse/pages/src/data/protocol.ts`.
+"""Derives the pages' types from the server's: `payload.py` and its like → `warehouse/pages/src/data/protocol.ts`.
 
 `python -m warehouse.dashboard.protocol` writes the file; a test fails when it is out of date.
 """
@@ -13,17 +13,19 @@ from typing import Any
 import msgspec
 from msgspec import inspect as shapes
 
-from warehouse.dashboard import payload
+from warehouse.dashboard import cohort_shapes, payload, session_shapes, title_shapes
 
 TARGET = Path(__file__).resolve().parent.parent / "pages" / "src" / "data" / "protocol.ts"
-HEADER = """// Derived by `python -m warehouse.dashboard.protocol` from payload.py; not edited by hand.
+MODULES = (payload, cohort_shapes, session_shapes, title_shapes)
+HEADER = """// Derived by `python -m warehouse.dashboard.protocol` from payload.py and its like; not edited by hand.
 // Stamps (`*_at`) are ms of epoch, minutes are seconds of epoch, shares lie in 0..1, null means "not known".
 """
 
 
 def structs() -> list[type[msgspec.Struct]]:
     """The shapes in the order in which they are defined."""
-    return [v for v in vars(payload).values() if inspect.isclass(v) and issubclass(v, msgspec.Struct)]
+    found = (value for module in MODULES for value in vars(module).values())
+    return list(dict.fromkeys(v for v in found if inspect.isclass(v) and issubclass(v, msgspec.Struct)))
 
 
 def typescript() -> str:

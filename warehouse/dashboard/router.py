@@ -16,12 +16,18 @@ from starlette.concurrency import run_in_threadpool
 
 from infra.settings import Settings
 from warehouse.dashboard.board import MAX_HISTORY_S, Board
+from warehouse.dashboard.cohort_routes import CohortRoutes
+from warehouse.dashboard.cohorts import Explorer
 from warehouse.dashboard.hub import Hub
 from warehouse.dashboard.parity import LastComparison
 from warehouse.dashboard.payload import Links, Quality
+from warehouse.dashboard.session_routes import SessionRoutes
+from warehouse.dashboard.sessions import Sessions
+from warehouse.dashboard.title_routes import TitleRoutes
+from warehouse.dashboard.titles import Titles
 
 PAGES = Path(__file__).resolve().parent.parent / "pages" / "dist"
-ADDRESSES = ("/", "/parity", "/reference")
+ADDRESSES = ("/", "/cohorts", "/titles", "/session", "/parity", "/reference")
 """The pages, by the addresses that `pages/src/app.tsx` gives them: one file answers all."""
 FOREVER = "public, max-age=31536000, immutable"  # names carry the hash of the content
 NEVER = "no-cache"
@@ -41,6 +47,13 @@ class Dashboard:
         self.router.get("/v1/live")(self.live)
         self.router.get("/v1/dashboard/history")(self.history)
         self.router.get("/v1/dashboard/parity")(self.parity)
+        self._asked = (
+            CohortRoutes(Explorer(settings.warehouse)),
+            TitleRoutes(Titles(settings.warehouse)),
+            SessionRoutes(Sessions(settings)),
+        )
+        for routes in self._asked:
+            self.router.include_router(routes.router)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -52,6 +65,8 @@ class Dashboard:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+            for routes in self._asked:
+                routes.close()
 
     async def live(self) -> StreamingResponse:
         """Live numbers as server-sent events, one a second: `Live` of `warehouse/dashboard/payload.py`."""

@@ -14,6 +14,8 @@ async function pages() {
     entryPoints: { app: "src/app.tsx", stream: "src/data/stream-worker.ts", styles: "src/styles/all.css" },
     outdir: "dist",
     entryNames: "[name]-[hash]",
+    chunkNames: "[name]-[hash]",
+    splitting: true, // what few pages need (the grid) is loaded when one of them does
     assetNames: "[name]-[hash]",
     loader: { ".woff2": "file" },
     minify: true,

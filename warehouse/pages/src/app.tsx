@@ -5,7 +5,10 @@ import { start } from "./data/store";
 import { Header } from "./parts/header";
 import { Now } from "./pages/now";
 import { Parity } from "./pages/parity";
+import { Quality } from "./pages/quality";
 import { Reference } from "./pages/reference";
+import { Session } from "./pages/session";
+import { Titles } from "./pages/titles";
 import { followSystemTheme } from "./theme";
 
 export interface Page {
@@ -19,6 +22,9 @@ export interface Page {
 /** A new page is a file in pages/, a line here, and its address in warehouse/dashboard/router.py. */
 const PAGES: readonly [Page, ...Page[]] = [
   { path: "/", title: "Now", hasRange: true, view: Now },
+  { path: "/cohorts", title: "Quality", hasRange: false, view: Quality },
+  { path: "/titles", title: "Titles", hasRange: false, view: Titles },
+  { path: "/session", title: "Session", hasRange: false, view: Session },
   { path: "/parity", title: "Parity", hasRange: false, view: Parity },
   { path: "/reference", title: "SQL & API", hasRange: false, view: Reference },
 ];

@@ -33,6 +33,24 @@ export function share(value: number | null | undefined): Figure {
   return { text: percent.toFixed(percent < 10 ? 2 : 1), unit: "%" };
 }
 
+/** A length of time, from ms to days' worth of hours. */
+export function duration(value: number | null | undefined): Figure {
+  if (value == null || Math.abs(value) < 100_000) return millis(value);
+  const minutes = value / 60_000;
+  return minutes < 100 ? { text: minutes.toFixed(1), unit: "min" } : rate(minutes / 60, "h");
+}
+
+/** A metric's value by the unit of its definition. */
+export function measured(value: number | null | undefined, unit: string): Figure {
+  if (value == null) return { text: NOTHING, unit: "" };
+  if (unit.startsWith("share")) return share(value);
+  if (unit === "ms" || unit.startsWith("ms ")) return duration(value);
+  if (unit.startsWith("points")) return { text: value.toFixed(1), unit: "points" };
+  const short = unit.split(/[,(]/)[0]?.trim() ?? "";
+  if (Number.isInteger(value) || Math.abs(value) >= 100) return count(value, short);
+  return { text: value.toFixed(Math.abs(value) < 1 ? 3 : 2), unit: short };
+}
+
 /** All digits that two sides are compared by, in the unit of the metric's definition (shares in percent). */
 export function exact(value: number | null | undefined, unit: string): Figure {
   if (value == null) return { text: NOTHING, unit: "" };
@@ -66,3 +84,9 @@ const clockSeconds = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute:
 
 export const time = (ms: number): string => clock.format(ms);
 export const timeSeconds = (ms: number): string => clockSeconds.format(ms);
+
+const dayAndClock = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+
+/** With the day where it is not today's. */
+export const moment = (ms: number, now: number): string =>
+  new Date(ms).toDateString() === new Date(now).toDateString() ? time(ms) : dayAndClock.format(ms);

@@ -3,6 +3,7 @@
 import { BarChart, LineChart, ScatterChart } from "echarts/charts";
 import {
   AxisPointerComponent,
+  DataZoomSliderComponent,
   GridComponent,
   MarkAreaComponent,
   MarkLineComponent,
@@ -19,6 +20,7 @@ use([
   GridComponent,
   TooltipComponent,
   AxisPointerComponent,
+  DataZoomSliderComponent,
   MarkLineComponent,
   MarkAreaComponent,
   CanvasRenderer,

@@ -1,4 +1,4 @@
-// Derived by `python -m warehouse.dashboard.protocol` from payload.py; not edited by hand.
+// Derived by `python -m warehouse.dashboard.protocol` from payload.py and its like; not edited by hand.
 // Stamps (`*_at`) are ms of epoch, minutes are seconds of epoch, shares lie in 0..1, null means "not known".
 
 /** A metric on both sides. None: its denominator is 0, or that side holds nothing.
@@ -203,4 +203,274 @@ export interface Parity {
   readonly rows: readonly ParityRow[];
   /** The last comparisons, oldest first. */
   readonly trend: readonly ParityPoint[];
+}
+
+/** A metric that can be chosen. */
+export interface MeasureOption {
+  readonly name: string;
+  readonly title: string;
+  readonly subject: string;
+  readonly meaning: string;
+  readonly formula: string;
+  readonly unit: string;
+  readonly worse: "higher" | "lower" | null;
+  /** What a ratio is divided by, with its unit: how much a value is made of. Null for sums and counts. */
+  readonly sample_unit: string | null;
+  /** Why it cannot be asked by cohort; empty when it can. */
+  readonly why_not: string;
+}
+
+/** What cohorts can be told apart by. */
+export interface DimensionOption {
+  readonly name: string;
+  readonly title: string;
+}
+
+/** Everything that can be asked. */
+export interface CohortCatalog {
+  readonly measures: readonly MeasureOption[];
+  readonly dimensions: readonly DimensionOption[];
+}
+
+/** What an answer was made of, and how current that is. */
+export interface Basis {
+  /** Null: the question cannot be answered; `why` says why not. */
+  readonly source: "minutes" | "sessions" | null;
+  /** Why it is not answered from minutes, which reach up to now. */
+  readonly why: string;
+  readonly start_at: number;
+  /** The stretch [start, stop) that was asked; sessions end at the cut-over. */
+  readonly stop_at: number;
+  /** Up to when the live numbers in it are whole; null when there are none in it. */
+  readonly live_at: number | null;
+  readonly publish: Publish;
+}
+
+/** A metric of a group of viewers. */
+export interface CohortValue {
+  /** Of the dimensions that were asked for, in their order; null is unknown. */
+  readonly values: readonly (string | null)[];
+  readonly value: number | null;
+  /** In the unit of the measure's `sample_unit`. */
+  readonly sample: number | null;
+}
+
+/** A metric by dimensions. */
+export interface Cohorts {
+  readonly basis: Basis;
+  /** Over all cohorts. */
+  readonly whole: CohortValue | null;
+  /** Worst first, those with too small a sample last; without a worse side the largest first. */
+  readonly cells: readonly CohortValue[];
+  /** Place of the first cohort whose sample is too small. */
+  readonly small_from: number;
+  /** By the first dimension alone, in the same order; empty when one was asked for. */
+  readonly totals: readonly CohortValue[];
+  /** Cohorts that are not sent, because there are too many: those of the smallest sample. */
+  readonly left_out: number;
+}
+
+/** A metric over time, as columns of equal length, oldest first. Stretches without rows have no place. */
+export interface TrendLine {
+  readonly at: readonly number[];
+  readonly value: readonly (number | null)[];
+  readonly sample: readonly (number | null)[];
+}
+
+/** A cohort's metric over time, beside everything's. */
+export interface CohortTrend {
+  readonly basis: Basis;
+  readonly step_s: number;
+  readonly cohort: TrendLine;
+  readonly everything: TrendLine;
+}
+
+/** A session in the list, with what a first look needs. */
+export interface SessionOfCohort {
+  readonly session_id: string;
+  readonly user_id: string | null;
+  readonly content_id: string | null;
+  readonly country: string | null;
+  readonly device_type: string | null;
+  readonly cdn: string | null;
+  readonly app_version: string | null;
+  readonly started_at: number;
+  readonly ended_at: number;
+  readonly end_reason: string;
+  readonly error_code: string | null;
+  /** The metric that the list is sorted by, of this session alone. */
+  readonly value: number | null;
+  readonly startup_ms: number | null;
+  readonly watched_ms: number;
+  readonly stall_count: number;
+  readonly stall_ms: number;
+  readonly average_bitrate_kbps: number | null;
+  readonly experience_score: number | null;
+}
+
+/** Published sessions. */
+export interface SessionList {
+  readonly basis: Basis;
+  readonly sessions: readonly SessionOfCohort[];
+  /** How many there are; the list holds the first of them. */
+  readonly total: number;
+}
+
+/** A session that was found. */
+export interface SessionHit {
+  readonly session_id: string;
+  readonly user_id: string | null;
+  readonly content_id: string | null;
+  readonly country: string | null;
+  readonly device_type: string | null;
+  readonly started_at: number;
+  readonly ended_at: number;
+  readonly end_reason: string;
+  readonly error_code: string | null;
+  readonly startup_ms: number | null;
+  readonly watched_ms: number;
+  readonly stall_ms: number;
+  readonly experience_score: number | null;
+}
+
+/** Sessions with this id, and those of the user of this id, newest first. */
+export interface SessionSearch {
+  readonly publish: Publish;
+  /** Start of the oldest published session: older ones are in the lake only. Null when none is published. */
+  readonly first_at: number | null;
+  readonly total: number;
+  readonly hits: readonly SessionHit[];
+}
+
+/** A column of the session's row. One of `number` and `text` is told, neither where it is not known. */
+export interface SessionFigure {
+  readonly name: string;
+  readonly title: string;
+  readonly kind: "count" | "score" | "time" | "who";
+  /** `stamp` are ms of epoch; empty where there is none. */
+  readonly unit: string;
+  readonly doc: string;
+  readonly number: number | null;
+  readonly text: string | null;
+}
+
+/** What the player did between two events, as the fold behind every metric sees it. */
+export interface Phase {
+  readonly name: "ad" | "ad stalled" | "ended" | "idle" | "paused" | "playing" | "seeking" | "stalled" | "starting";
+  readonly start_at: number;
+  readonly stop_at: number;
+}
+
+/** A number over time, as columns of equal length, oldest first. */
+export interface Line {
+  readonly at: readonly number[];
+  readonly value: readonly number[];
+}
+
+/** A field of an event that the client told, or a column that was added on the way. */
+export interface RawField {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** One event as silver has it. */
+export interface TimelineEvent {
+  readonly event_id: string;
+  readonly at: number;
+  readonly received_at: number;
+  readonly event_type: string;
+  readonly table: string;
+  readonly seq: number | null;
+  readonly position_ms: number | null;
+  readonly bitrate_kbps: number | null;
+  /** Reason, error code, quality, player state: what the event tells beside its numbers. */
+  readonly detail: string;
+  /** The phase after it; empty where it does not take part. */
+  readonly phase: string;
+  readonly fields: readonly RawField[];
+}
+
+/** One session: what the metrics made of it, and the events that they made it of. */
+export interface SessionView {
+  readonly publish: Publish;
+  readonly session_id: string;
+  /** Of the published row; empty when no published session has the id. */
+  readonly figures: readonly SessionFigure[];
+  readonly started_at: number | null;
+  readonly ended_at: number | null;
+  readonly events: readonly TimelineEvent[];
+  readonly events_left_out: number;
+  /** Why there are no events; empty when they could be read. */
+  readonly events_problem: string;
+  /** How long the lake took to find them. */
+  readonly read_ms: number;
+  readonly phases: readonly Phase[];
+  readonly bitrate: Line;
+  readonly buffer: Line;
+  readonly position: Line;
+}
+
+/** A title over the stretch, from minutes: history and live. */
+export interface TitleRow {
+  readonly content_id: string;
+  /** As the published catalogue has it; null when it does not know the title. */
+  readonly name: string | null;
+  /** Average number of concurrent viewers over the stretch. */
+  readonly viewers: number;
+  readonly plays: number;
+  readonly watched_ms: number;
+  readonly stalled_share: number | null;
+  readonly start_failure_rate: number | null;
+  readonly startup_p95_ms: number | null;
+  /** Average viewers of the last 5 closed minutes less those of the 30 before them; null when nobody watches now. */
+  readonly change: number | null;
+  /** The change against the noise of small numbers. */
+  readonly surge: number | null;
+}
+
+/** The titles that were watched, the most watched first. */
+export interface TitleList {
+  readonly publish: Publish;
+  readonly start_at: number;
+  readonly stop_at: number;
+  readonly live_at: number | null;
+  readonly total: number;
+  readonly titles: readonly TitleRow[];
+}
+
+/** A title over time, as columns of equal length, oldest first. */
+export interface Audience {
+  readonly at: readonly number[];
+  readonly viewers: readonly number[];
+  readonly plays: readonly number[];
+}
+
+/** How far plays get, by hundredths of the title's length: 0 to 99, the last one holds the end. */
+export interface Retention {
+  readonly plays: number;
+  readonly first_day: string;
+  readonly last_day: string;
+  /** Share of the plays that got there or beyond: 1 at the start, never rising. */
+  readonly reached: readonly number[];
+  /** Plays that ended there. */
+  readonly left: readonly number[];
+}
+
+/** One title: its audience, and where viewers leave. */
+export interface TitleView {
+  readonly content_id: string;
+  readonly name: string | null;
+  readonly step_s: number;
+  readonly start_at: number;
+  readonly stop_at: number;
+  readonly audience: Audience;
+  /** Null when no play of the days tells positions: live streams, or nothing published yet. */
+  readonly retention: Retention | null;
+  /** Different viewers of the published sessions that began in the stretch. */
+  readonly viewers: number;
+  readonly complete_play_rate: number | null;
+  readonly valid_play_rate: number | null;
+  readonly experience_score: number | null;
+  /** Published sessions end there; null before the first publish. */
+  readonly sessions_to_at: number | null;
 }

@@ -16,6 +16,9 @@ export function Cohorts({ cohorts, window }: { readonly cohorts: readonly Cohort
     <section class="panel cohorts">
       <h2>
         Stalled share, country × device <small>last {window} min, worst first</small>
+        <a class="closer" href="/cohorts?metric=stalled_share&by=country&by=device_type&span=3600" data-testid="closer">
+          look closer
+        </a>
       </h2>
       <table>
         <thead>
@@ -48,6 +51,14 @@ function warmth(value: number): number {
   return Math.max(0, Math.min(1, (value - warn / 2) / (bad - warn / 2)));
 }
 
+/** The page Quality, on this cohort: what its stalls have in common. */
+function into({ country, device_type }: Cohort): string {
+  const asked = new URLSearchParams({ metric: "stalled_share", span: "3600" });
+  for (const name of ["cdn", "app_version"]) asked.append("by", name);
+  for (const [name, value] of Object.entries({ country, device_type })) asked.append("where", value === "" ? name : `${name}:${value}`);
+  return `/cohorts?${asked}`;
+}
+
 function Cell({ cohort }: { readonly cohort: Cohort | undefined }) {
   if (cohort === undefined) return <td class="none" />;
   const value = cohort.stalled_share;
@@ -56,10 +67,12 @@ function Cell({ cohort }: { readonly cohort: Cohort | undefined }) {
   const title = `${count(cohort.viewers, "viewers").text} viewers, ${count(cohort.plays).text} plays`;
   return (
     <td class={cohort.plays < FEW ? "few" : ""} style={{ "--heat": `${heat}%` }} title={title}>
-      <span class="number" data-testid={id} data-value={value ?? ""}>
-        {share(value).text}
-        {value !== null && <small>{"\u202f%"}</small>}
-      </span>
+      <a href={into(cohort)}>
+        <span class="number" data-testid={id} data-value={value ?? ""}>
+          {share(value).text}
+          {value !== null && <small>{"\u202f%"}</small>}
+        </span>
+      </a>
     </td>
   );
 }

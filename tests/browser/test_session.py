@@ -1,0 +1,103 @@
+"""The page Session in a real browser: found from a cohort or by an id, its figures are those of SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Served, screenshot_folder
+from tests.browser.test_now import SOON_MS, number, sql
+from tests.browser.views import SICK, Views, shared
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def views() -> Views:
+    return shared()
+
+
+@pytest.fixture(scope="module")
+def standing(views: Views) -> Iterator[Served]:
+    running = Served(views.settings.home)
+    running.start()
+    yield running
+    running.close()
+
+
+def test_from_the_cohorts_list_to_the_events_behind_a_number(standing: Served, page: Page, views: Views) -> None:
+    where = "&".join(f"where={name}:{value}" for name, value in zip(("country", "device_type"), SICK, strict=True))
+    page.goto(f"{standing.url}cohorts?metric=stalled_share&by=cdn&span=10800&{where}")
+    first = page.locator(".sessions [data-testid='cell.session_id']").first
+    expect(first).to_be_visible(timeout=SOON_MS)
+    session_id = first.get_attribute("data-value")
+    first.click()
+    expect(page.get_by_test_id("session_id")).to_have_text(session_id or "", timeout=SOON_MS)
+
+    names = ("watched_ms", "stall_ms", "stall_count", "startup_ms", "experience_score", "bits_played", "event_count")
+    [row] = sql(
+        standing, f"SELECT {', '.join(names)} FROM metrics.session_quality WHERE session_id = $id", id=session_id
+    )
+    for name, expected in zip(names, row, strict=True):
+        assert number(page, f"figure.{name}") == expected, name
+    told: Any = dict(zip(names, row, strict=True))
+    assert number(page, "phase.stalled") == told["stall_ms"], "the timeline adds up to the metric"
+    assert number(page, "head.stall_ms") == told["stall_ms"]
+    assert number(page, "events") == told["event_count"]
+
+    stall = page.locator(".events [role=row]", has=page.locator("[data-value='stall_start']")).first
+    stall.click()
+    expect(page.get_by_test_id("raw")).to_contain_text("user.playback.events")
+    event = parse_qs(urlsplit(page.url).query)["event"][0]
+    expect(page.get_by_test_id("raw")).to_have_attribute("data-event", event)
+    page.reload()
+    expect(page.get_by_test_id("raw")).to_have_attribute("data-event", event, timeout=SOON_MS)
+
+
+@pytest.mark.long
+def test_search_by_user_and_by_session(standing: Served, page: Page, views: Views) -> None:
+    page.goto(f"{standing.url}session")
+    expect(page.get_by_test_id("start")).to_be_visible(timeout=SOON_MS)
+    [(user, many)] = sql(
+        standing,
+        "SELECT user_id, count(*) FROM silver.sessions GROUP BY 1 HAVING count(*) > 1 ORDER BY 2 DESC, 1 LIMIT 1",
+    )
+    page.get_by_test_id("find").fill(user)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("hits")).to_have_attribute("data-value", str(many), timeout=SOON_MS)
+    assert f"find={user}" in page.url
+    hit = page.locator("[data-testid='cell.session_id']").first
+    expect(hit).to_be_visible(timeout=SOON_MS)
+    session_id = hit.get_attribute("data-value") or ""
+    hit.click()
+    expect(page.get_by_test_id("session_id")).to_have_text(session_id, timeout=SOON_MS)
+    page.go_back()
+    expect(page.get_by_test_id("hits")).to_be_visible(timeout=SOON_MS)
+    page.get_by_test_id("find").fill(session_id)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("session_id")).to_have_text(session_id, timeout=SOON_MS)
+
+
+def test_what_is_not_there_says_so(standing: Served, page: Page) -> None:
+    page.goto(f"{standing.url}session?find=nobody")
+    expect(page.get_by_test_id("no-hits")).to_contain_text("Nothing found", timeout=SOON_MS)
+    page.goto(f"{standing.url}session?id=nobody")
+    expect(page.get_by_test_id("missing")).to_contain_text("No published session has this id", timeout=SOON_MS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700)])
+def test_it_fits(
+    standing: Served, chromium: Browser, views: Views, theme: Literal["dark", "light"], width: int
+) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    page = context.new_page()
+    page.goto(f"{standing.url}session?id={views.cohort(country=SICK[0])[0]['session_id']}")
+    expect(page.locator(".events [data-testid='cell.event_type']").first).to_be_visible(timeout=SOON_MS)
+    page.screenshot(path=screenshot_folder() / f"session-{theme}-{width}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()

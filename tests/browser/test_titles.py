@@ -1,0 +1,78 @@
+"""The page Titles in a real browser: its numbers are those of SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Served, screenshot_folder
+from tests.browser.test_now import SOON_MS, number, sql
+from tests.browser.views import shared
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def standing() -> Iterator[Served]:
+    running = Served(shared().settings.home)
+    running.start()
+    yield running
+    running.close()
+
+
+def test_the_list_and_one_title_equal_sql(standing: Served, page: Page) -> None:
+    page.goto(f"{standing.url}titles?span=86400")
+    first = page.locator("[role=row][row-index='0'] [data-testid='cell.watched_ms']")
+    expect(first).to_be_visible(timeout=SOON_MS)
+    ranked = sql(
+        standing,
+        "SELECT content_id, sum(watched_ms)::BIGINT FROM metrics.quality_minute WHERE rollup = 'title' "
+        "GROUP BY content_id ORDER BY 2 DESC",
+    )
+    assert first.get_attribute("data-value") == str(ranked[0][1])
+    assert number(page, "total") == len(ranked)
+
+    [(content_id, half)] = sql(
+        standing,
+        "SELECT content_id, title_retention_at(position_percent, furthest_plays, 50) FROM gold.title_retention "
+        "GROUP BY 1 ORDER BY sum(furthest_plays) DESC, 1 LIMIT 1",
+    )
+    page.locator(f"[data-testid='cell.content_id'][data-value='{content_id}']").click()
+    expect(page.get_by_test_id("title")).to_have_text(content_id.replace("-", " ").title(), timeout=SOON_MS)
+    assert f"id={content_id}" in page.url
+    assert number(page, "retention.50") == pytest.approx(half)
+    [(viewers, complete)] = sql(
+        standing,
+        "SELECT unique_viewers_exact(user_id, session_id), complete_play_rate(complete_plays, completable_plays) "
+        "FROM metrics.session_quality WHERE content_id = $id AND started_at < (SELECT minute FROM metrics.cutover)",
+        id=content_id,
+    )
+    assert number(page, "fact.viewers") == viewers
+    assert number(page, "fact.complete_play_rate") == pytest.approx(complete)
+    page.get_by_label("15m").press("ArrowRight")
+    expect(page.get_by_label("1h")).to_be_checked()
+    assert f"id={content_id}" in page.url
+    assert "span=3600" in page.url
+
+
+@pytest.mark.long
+def test_what_is_not_there_says_so(standing: Served, page: Page) -> None:
+    page.goto(f"{standing.url}titles?id=nothing&span=3600")
+    expect(page.get_by_test_id("no-retention")).to_contain_text("live stream has no length", timeout=SOON_MS)
+    page.goto(f"{standing.url}titles?span=5")
+    expect(page.get_by_test_id("problem")).to_contain_text("expected a stretch of 60", timeout=SOON_MS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700)])
+def test_it_fits(standing: Served, chromium: Browser, theme: Literal["dark", "light"], width: int) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    page = context.new_page()
+    page.goto(f"{standing.url}titles?span=10800")
+    expect(page.locator("[data-testid='cell.watched_ms']").first).to_be_visible(timeout=SOON_MS)
+    page.screenshot(path=screenshot_folder() / f"titles-{theme}-{width}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()

@@ -1,0 +1,267 @@
+"""Answers of the page Quality: a metric by cohort, over time, and the sessions behind it.
+
+One connection and one thread of its own, so that a question about a hundred million sessions delays no live number.
+Answers are kept by question, publish and, where they reach into live minutes, the second of the live state.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from infra.errors import QueryError
+from warehouse.dashboard import cohort_sql, questions
+from warehouse.dashboard.board import stamp
+from warehouse.dashboard.cohort_shapes import (
+    Basis,
+    CohortCatalog,
+    Cohorts,
+    CohortTrend,
+    CohortValue,
+    DimensionOption,
+    MeasureOption,
+    SessionList,
+    SessionOfCohort,
+    TrendLine,
+)
+from warehouse.dashboard.files import Files, Row
+from warehouse.dashboard.measures import DIMENSIONS, MEASURES, Measure, Plan, plan
+from warehouse.dashboard.payload import Publish
+
+T = TypeVar("T", Cohorts, CohortTrend, SessionList)
+
+LONGEST_S = 31 * 86_400
+MOST_CELLS = 600
+MOST_SESSIONS = 200
+POINTS = 180
+"""A trend has about as many."""
+STEPS_S = (60, 300, 900, 3_600, 21_600, 86_400)
+_KEPT = 256
+_LIMIT_S = 10.0
+_MEMORY_BYTES = 512_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked, checked. `where` holds a value (None: unknown) by dimension.
+
+    span_s        the last so many seconds, up to now; 0: between `start` and `stop`, seconds of epoch
+    least         sample from which on a cohort is ranked
+    """
+
+    measure: Measure
+    by: tuple[str, ...] = ()
+    where: tuple[tuple[str, str | None], ...] = ()
+    span_s: int = 0
+    start: int = 0
+    stop: int = 0
+    least: float = 0
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in (*self.by, *dict(self.where)) if name not in DIMENSIONS]
+        if unknown or len(set(self.by)) != len(self.by) or len(self.by) > 2:
+            msg = f"expected one or two different ones of {', '.join(DIMENSIONS)}, got {', '.join(unknown or self.by)}"
+            raise QueryError(msg, "refused")
+        length = self.span_s or self.stop - self.start
+        if not 60 <= length <= LONGEST_S:
+            msg = f"expected a stretch of 60 to {LONGEST_S} s, got {length} s"
+            raise QueryError(msg, "refused")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question about the files of now."""
+
+    question: Question
+    plan: Plan
+    basis: Basis
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def where(self) -> dict[str, str | None]:
+        return dict(self.question.where)
+
+
+def measure_of(name: str) -> Measure:
+    """Raises QueryError (refused) for a name that is none."""
+    if name not in MEASURES:
+        msg = f"expected a metric out of {', '.join(MEASURES)}; got {name!r}"
+        raise QueryError(msg, "refused")
+    return MEASURES[name]
+
+
+def catalog() -> CohortCatalog:
+    """Everything that can be asked."""
+    return CohortCatalog(
+        measures=[
+            MeasureOption(
+                name=measure.name,
+                title=measure.title,
+                subject=measure.subject,
+                meaning=measure.metric.meaning,
+                formula=measure.metric.formula,
+                unit=measure.metric.unit,
+                worse=measure.metric.worse,
+                sample_unit=measure.sample_unit,
+                why_not=measure.why_not,
+            )
+            for measure in MEASURES.values()
+        ],
+        dimensions=[DimensionOption(name=name, title=title) for name, title in DIMENSIONS.items()],
+    )
+
+
+class Explorer:
+    """Not thread-safe. Every method raises QueryError (timeout) for what takes too long."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder`: the warehouse's."""
+        self._files = Files(folder, _MEMORY_BYTES, threads=2)
+        self._answers: OrderedDict[object, Any] = OrderedDict()
+
+    def cohorts(self, question: Question) -> Cohorts:
+        """The metric by the question's dimensions."""
+        dimensions = {*question.by, *dict(question.where)}
+        return self._answer("cohorts", question, plan(question.measure, frozenset(dimensions)), self._cohorts)
+
+    def trend(self, question: Question) -> CohortTrend:
+        """The metric over time, of the question's cohort and of everything."""
+        return self._answer("trend", question, plan(question.measure, frozenset(dict(question.where))), self._trend)
+
+    def sessions(self, question: Question) -> SessionList:
+        """The published sessions of the cohort, worst first."""
+        return self._answer("sessions", question, Plan("sessions"), self._sessions)
+
+    def interrupt(self) -> None:
+        """End the question that is under way, from another thread."""
+        self._files.interrupt()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._files.close()
+
+    def _answer(self, kind: str, question: Question, planned: Plan, make: Callable[[Asked], T]) -> T:
+        publish, is_new = self._files.refresh()
+        if is_new:
+            self._answers.clear()
+        live_at = self._files.one(questions.NOW)["newest_at"]
+        asked = _asked(question, planned, publish, live_at)
+        key = (kind, question, planned, asked.basis)
+        if key not in self._answers:
+            with self._files.limit(_LIMIT_S):
+                self._answers[key] = make(asked)
+            if len(self._answers) > _KEPT:
+                self._answers.popitem(last=False)
+        self._answers.move_to_end(key)
+        answer: T = self._answers[key]
+        return answer
+
+    def _cohorts(self, asked: Asked) -> Cohorts:
+        question = asked.question
+        rows: list[Row] = []
+        if asked.plan.source is not None:
+            sql = cohort_sql.cohorts(question.measure, asked.plan, question.by, asked.where)
+            rows = self._files.ask(sql, **_used(sql, asked.values))
+        told = [(row["depth"], _cohort(row, len(question.by))) for row in rows]
+        cells = [cell for depth, cell in told if depth == len(question.by)]
+        enough = [cell for cell in cells if cell.sample is None or cell.sample >= question.least]
+        small = [cell for cell in cells if cell.sample is not None and cell.sample < question.least]
+        ranked = _ranked(enough, question.measure)
+        totals = [cell for depth, cell in told if depth == 1 < len(question.by)]
+        return Cohorts(
+            basis=asked.basis,
+            whole=next((cell for depth, cell in told if depth == 0), None),
+            cells=[*ranked, *small][:MOST_CELLS],
+            small_from=min(len(ranked), MOST_CELLS),
+            totals=_ranked(totals, question.measure),
+            left_out=max(0, len(cells) - MOST_CELLS),
+        )
+
+    def _trend(self, asked: Asked) -> CohortTrend:
+        length = (asked.basis.stop_at - asked.basis.start_at) // 1000
+        step_s = next((step for step in STEPS_S if length / step <= POINTS), STEPS_S[-1])
+        values = asked.values | {"step": step_s, "minutes": step_s / 60}
+        if asked.basis.live_at is not None:
+            # The minute that is running would end every line in noise, and a sum of half a step would be half of it.
+            whole_s = 60 if asked.question.measure.sample else step_s
+            values["stop"] = stamp(min(asked.basis.stop_at // 1000, asked.basis.live_at // 1000 // whole_s * whole_s))
+
+        def line(where: dict[str, str | None], planned: Plan) -> TrendLine:
+            if planned.source is None:
+                return TrendLine(at=[], value=[], sample=[])
+            sql = cohort_sql.trend(asked.question.measure, planned, where)
+            rows = self._files.ask(sql, **_used(sql, values | {"rollup": planned.rollup}))
+            return TrendLine(
+                at=[row["step_at"] * 1000 for row in rows],
+                value=[row["value"] for row in rows],
+                sample=[row["sample"] for row in rows],
+            )
+
+        # Both lines come from one source: minutes and sessions count by different clocks.
+        whole = plan(asked.question.measure, frozenset())
+        if whole.source != asked.plan.source:
+            whole = asked.plan
+        return CohortTrend(
+            basis=asked.basis, step_s=step_s, cohort=line(asked.where, asked.plan), everything=line({}, whole)
+        )
+
+    def _sessions(self, asked: Asked) -> SessionList:
+        sql = cohort_sql.sessions(asked.question.measure, asked.where, MOST_SESSIONS)
+        rows = self._files.ask(sql, **_used(sql, asked.values))
+        return SessionList(
+            basis=asked.basis, sessions=[_session(row) for row in rows], total=rows[0]["total"] if rows else 0
+        )
+
+
+def _asked(question: Question, planned: Plan, publish: Publish, live_at: int | None) -> Asked:
+    """The stretch in seconds, by the clock of the live state, and the values of the parameters."""
+    cutover = publish.cutover_minute
+    now = (live_at or publish.published_at or 0) // 60_000 * 60 + 60
+    stop = now if question.span_s else question.stop
+    start = stop - question.span_s if question.span_s else question.start
+    if planned.source == "sessions":
+        stop = max(start, min(stop, cutover or start))
+    is_live = planned.source == "minutes" and stop > (cutover or 0)
+    basis = Basis(
+        source=planned.source,
+        why=planned.why,
+        start_at=start * 1000,
+        stop_at=stop * 1000,
+        live_at=live_at if is_live else None,
+        publish=publish,
+    )
+    values: dict[str, Any] = {"start": stamp(start), "stop": stamp(stop), "minutes": (stop - start) / 60}
+    values |= {"rollup": planned.rollup} | {f"where_{name}": value for name, value in question.where}
+    return Asked(question, planned, basis, values)
+
+
+def _used(sql: str, values: dict[str, Any]) -> dict[str, Any]:
+    """DuckDB refuses parameters that the question does not name."""
+    return {name: value for name, value in values.items() if f"${name}" in sql}
+
+
+def _cohort(row: Row, dimensions: int) -> CohortValue:
+    values = [row[f"d{place}"] for place in range(min(row["depth"], dimensions))]
+    return CohortValue(values=values, value=row["value"], sample=row["sample"])
+
+
+def _ranked(cells: list[CohortValue], measure: Measure) -> list[CohortValue]:
+    """Worst first, what is not known last; equal ones by their sample."""
+    sign = 1 if measure.metric.worse == "lower" else -1
+    return sorted(
+        cells,
+        key=lambda cell: (
+            cell.value is None,
+            sign * (cell.value or 0),
+            -(cell.sample or 0),
+            [value or "" for value in cell.values],
+        ),
+    )
+
+
+def _session(row: Row) -> SessionOfCohort:
+    moments = {name: round(row[name].timestamp() * 1000) for name in ("started_at", "ended_at")}
+    return SessionOfCohort(**{name: row[name] for name in SessionOfCohort.__struct_fields__} | moments)
