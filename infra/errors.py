@@ -98,9 +98,11 @@ class CheckBroken(PlaylakeError):
 class QueryError(PlaylakeError):
     """A query was refused, failed or ran out of its limits.
 
-    reason: refused | failed | timeout | too_large | busy | unavailable.
+    reason: refused | failed | timeout | too_large | cancelled | busy | unavailable.
+    position: the character of the query (from 0) at which it is wrong, or None when there is no such place.
     """
 
-    def __init__(self, detail: str, reason: str = "failed") -> None:
+    def __init__(self, detail: str, reason: str = "failed", position: int | None = None) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.position = position
