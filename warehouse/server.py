@@ -72,6 +72,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.sandbox = Sandbox(settings)
+        self.reader = catalog.CatalogReader(self.sandbox, settings.warehouse)
         self.live = LiveFeed(settings)
         self.dashboard = Dashboard(settings, LastAudit(settings))
 
@@ -121,7 +122,7 @@ class Server:
 
     async def catalog(self) -> Response:
         """What can be asked."""
-        found = await run_in_threadpool(catalog.read, self.sandbox)
+        found = await run_in_threadpool(self.reader.read)
         return Response(msgspec.json.encode(found), media_type="application/json")
 
     async def healthz(self) -> dict[str, Any]:

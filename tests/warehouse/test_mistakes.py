@@ -42,7 +42,7 @@ def told(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, int | No
         ("SELECT * FROM nothing_like_it", "There are gold.quality_minute, live.", "nothing"),
         ("SELECT playz FROM gold.quality_minute", "Did you mean plays?", "playz"),
         ("SELECT q.play FROM gold.quality_minute q", "Did you mean plays?", "q.play"),
-        ("SELECT user_id FROM gold.quality_minute", "It is a column of metrics.session_quality or silver.sessions", "user"),
+        ("SELECT user_id FROM gold.quality_minute", "a column of metrics.session_quality or silver.sessions", "user"),
         ("SELECT sesion_id FROM gold.quality_minute", "Near to it are session_id (metrics.session_quality", "sesion"),
         ("SELECT stalled_shar(1, 2)", 'Did you mean "stalled_share"?', "stalled"),
         ("SELECT 'ä€𝄞' AS text, nope\nFROM gold.quality_minute", 'Referenced column "nope" not found', "nope"),

@@ -24,7 +24,6 @@ from warehouse.live_state import LiveState
 from warehouse.sandbox.child import GRACE_S
 from warehouse.sandbox.pool import Sandbox
 
-
 BUSY = "SELECT sum(hash(a.range)) FROM range(100000000) a, range(1000) b"
 """Computes for hours."""
 

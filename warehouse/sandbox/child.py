@@ -110,14 +110,7 @@ class Child:
         while True:
             frame = self._frame()
             elapsed = time.monotonic() - started
-            if cancelled.is_set():
-                msg = "the query was cancelled"
-                raise QueryError(msg, "cancelled")
-            if elapsed > query.timeout_s + GRACE_S:
-                raise _timeout(query)
-            if self._resident_bytes() > max_resident_bytes:
-                msg = f"the query needs more memory than it may have ({max_resident_bytes // 1_000_000:,} MB)"
-                raise QueryError(msg, "too_large")
+            self._hold_to(query, elapsed, max_resident_bytes, cancelled)
             match frame:
                 case None:
                     continue
@@ -134,15 +127,20 @@ class Child:
                     yield msgspec.json.decode(content, type=End)
                     return
                 case (b"X", content):
-                    failure = msgspec.json.decode(content, type=Failure)
-                    if failure.reason == "timeout":
-                        raise _timeout(query)
-                    raise QueryError(failure.message, failure.reason, failure.position)
+                    raise _failed(query, msgspec.json.decode(content, type=Failure))
                 case _:
-                    if elapsed > query.timeout_s:
-                        raise _timeout(query)
-                    msg = "the query ended its process: it asked for more memory or time than the system gives"
-                    raise QueryError(msg, "too_large")
+                    raise _ended(query, elapsed)
+
+    def _hold_to(self, query: Query, elapsed_s: float, max_resident_bytes: int, cancelled: threading.Event) -> None:
+        """Raises QueryError when the query may not go on."""
+        if cancelled.is_set():
+            msg = "the query was cancelled"
+            raise QueryError(msg, "cancelled")
+        if elapsed_s > query.timeout_s + GRACE_S:
+            raise _timeout(query)
+        if self._resident_bytes() > max_resident_bytes:
+            msg = f"the query needs more memory than it may have ({max_resident_bytes // 1_000_000:,} MB)"
+            raise QueryError(msg, "too_large")
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -194,6 +192,19 @@ def _is_readable(handle: int, wait_s: float) -> bool:
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     return bool(poll.poll(wait_s * 1000))
+
+
+def _failed(query: Query, failure: Failure) -> QueryError:
+    if failure.reason == "timeout":
+        return _timeout(query)
+    return QueryError(failure.message, failure.reason, failure.position)
+
+
+def _ended(query: Query, elapsed_s: float) -> QueryError:
+    if elapsed_s > query.timeout_s:
+        return _timeout(query)
+    msg = "the query ended its process: it asked for more memory or time than the system gives"
+    return QueryError(msg, "too_large")
 
 
 def _timeout(query: Query) -> QueryError:
