@@ -1,8 +1,8 @@
-"""Answers of queries in the forms that people and programs ask for: JSON, CSV, a table on a terminal.
+"""Answers of queries in the forms that people and programs ask for: JSON, CSV, Parquet, a table on a terminal.
 
 JSON knows fewer types than SQL: integers beyond ±(2^53 - 1) and decimals become strings, so that no digit is lost on
 the way through a double; NaN and infinities become null; stamps are ISO 8601 in UTC with Z, intervals are
-ISO 8601 durations, binary data is hex. Arrow keeps every type as it is.
+ISO 8601 durations, binary data is hex. Arrow keeps every type as it is; in Parquet intervals are text.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from infra.disk import replace_file
 from infra.text_columns import aligned, cut
+from warehouse.forms import Form
 from warehouse.sandbox.pool import Answer
 
 SAFE_INTEGER = 2**53 - 1
@@ -54,6 +58,38 @@ def to_arrow(answer: Answer) -> bytes:
     with pa.ipc.new_stream(out, answer.table.schema) as stream:
         stream.write_table(answer.table)
     return out.getvalue()
+
+
+def to_parquet(answer: Answer, path: Path) -> None:
+    """A Parquet file. Of columns with one name the later ones get a number: readers look columns up by name."""
+    columns: dict[str, pa.ChunkedArray] = {}
+    for field, column in zip(answer.table.schema, answer.table.columns, strict=True):
+        name, number = field.name, 1
+        while name in columns:
+            number += 1
+            name = f"{field.name}_{number}"
+        is_interval = pa.types.is_interval(field.type)
+        columns[name] = (
+            pa.chunked_array([[plain(v) for v in column.to_pylist()]], pa.string()) if is_interval else column
+        )
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def write_file(answer: Answer, form: Form, path: Path) -> None:
+    """Put the answer in place of the file, whole: a reader sees what was there before, or all of it."""
+
+    def write(fresh: Path) -> None:
+        match form:
+            case Form.parquet:
+                to_parquet(answer, fresh)
+            case Form.csv:
+                fresh.write_bytes(to_csv(answer))
+            case Form.json:
+                fresh.write_bytes(to_json(answer) + b"\n")
+            case Form.table:
+                fresh.write_text(to_text(answer) + "\n")
+
+    replace_file(path, write)
 
 
 def to_text(answer: Answer, max_width: int = 60) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from warehouse.forms import Form, form_of
 
 app = typer.Typer()
 
@@ -54,36 +57,45 @@ def quality(
         typer.echo(f"{manifest.layer}: stage {manifest.stage_id} {found.state}; report: {index}")
 
 
-class Format(StrEnum):
-    """Forms of an answer."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-
-
 @app.command()
 def sql(
     query: Annotated[
-        str, typer.Argument(help="One SELECT over gold, silver, live and metrics; - reads it from stdin.")
-    ],
-    output: Annotated[Format, typer.Option("--format", help="Form of the answer.")] = Format.table,
+        str | None,
+        typer.Argument(
+            help="One SELECT over gold, silver, live and metrics; - reads it from stdin. Without: a prompt."
+        ),
+    ] = None,
+    chosen: Annotated[
+        Form | None, typer.Option("--format", help="Form of the answer; a table, or what the file's ending says.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Put the answer into this file.")] = None,
     max_rows: Annotated[int | None, typer.Option(min=0, help="Rows at most; the setting query_max_rows.")] = None,
 ) -> None:
     """Ask the warehouse. Needs no server: reads the published files, and the live file where a server writes one."""
     import sys
 
     from infra.settings import Settings
+
+    settings = Settings.from_env()
+    if query is None and sys.stdin.isatty():
+        from warehouse.prompt.loop import run
+
+        run(settings, chosen, output, max_rows)
+        return
     from warehouse import answers
     from warehouse.sandbox.pool import Sandbox
 
-    text = sys.stdin.read() if query == "-" else query
-    with Sandbox(Settings.from_env(), warm=0) as sandbox:
-        answer = sandbox.query(text, max_rows=max_rows)
-    if output is Format.table:
+    form = form_of(chosen, output)
+    text = sys.stdin.read() if query in (None, "-") else query
+    with Sandbox(settings, warm=0) as sandbox:
+        answer = sandbox.query(text or "", max_rows=max_rows)
+    if output is not None:
+        answers.write_file(answer, form, output)
+    elif form is Form.table:
         typer.echo(answers.to_text(answer))
         return
-    sys.stdout.buffer.write(answers.to_csv(answer) if output is Format.csv else answers.to_json(answer) + b"\n")
+    else:
+        sys.stdout.buffer.write(answers.to_csv(answer) if form is Form.csv else answers.to_json(answer) + b"\n")
     if answer.truncated:
         typer.echo(f"the first {answer.table.num_rows} rows; there are more", err=True)
 
