@@ -29,10 +29,12 @@ SAFE_INTEGER = 2**53 - 1
 CSV_TYPE, JSON_TYPE, ARROW_TYPE = "text/csv; charset=utf-8", "application/json", "application/vnd.apache.arrow.stream"
 
 
-def to_json(answer: Answer) -> bytes:
-    """`{"columns": [{"name", "type"}], "rows": [[...]], "row_count", "truncated", "elapsed_ms", "publish_id"}`."""
+def to_json(answer: Answer, query_id: str | None = None) -> bytes:
+    """`{"query_id", "columns": [{"name", "type"}], "rows": [[...]], "row_count", "truncated", "elapsed_ms",
+    "publish_id"}`."""
     table = answer.table
-    body = {
+    body: dict[str, Any] = {} if query_id is None else {"query_id": query_id}
+    body |= {
         "columns": [{"name": field.name, "type": str(field.type)} for field in table.schema],
         "rows": [[plain(value) for value in row] for row in rows(table)],
         "row_count": table.num_rows,

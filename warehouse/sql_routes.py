@@ -1,0 +1,277 @@
+"""SQL over HTTP: `POST /v1/sql` asks, `GET /v1/sql` lists what runs, `DELETE /v1/sql/{id}` cancels.
+
+An answer as an Arrow stream is passed on as the query's process makes it; what the reader does not take, waits there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from typing import Any, Literal, TypeVar
+
+import anyio
+import msgspec
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from infra.errors import QueryError
+from infra.settings import Settings
+from warehouse import answers
+from warehouse.access.door import visitor_of
+from warehouse.access.keys import Scope
+from warehouse.access.query_log import QueryLog, shown
+from warehouse.running import MOST, Asked, Running
+from warehouse.sandbox.frames import End
+from warehouse.sandbox.pool import Answer, Sandbox
+
+HELD_BYTES = 1_000_000
+"""An Arrow answer no longer than this is whole before it is sent: errors are answers then, and headers complete."""
+STALL_S = 10.0
+"""Longest time that a reader may take over a piece of an answer (about 256 kB)."""
+DELIVERY_S = 120.0
+"""Longest time that an answer may take to be read."""
+
+T = TypeVar("T")
+Problem = Callable[[QueryError, str], Response]
+
+
+class SqlRequest(BaseModel):
+    """Body of POST /v1/sql.
+
+    parameters         a list for ?, an object for $name
+    secret_parameters  which of them the audit log must not have: true, or names or places (from 1)
+    query_id           to cancel it by before it has answered; made up when absent
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    sql: str = Field(max_length=100_000)
+    parameters: list[Any] | dict[str, Any] | None = None
+    secret_parameters: bool | list[str | int] = False
+    query_id: str | None = None
+    format: Literal["json", "arrow", "csv"] = "json"
+    max_rows: int | None = Field(default=None, ge=0)
+    timeout_s: float | None = Field(default=None, gt=0)
+
+
+class SqlRoutes:
+    """The router, and what runs behind it."""
+
+    def __init__(self, settings: Settings, sandbox: Sandbox, problem: Problem) -> None:
+        self._sandbox = sandbox
+        self._problem = problem
+        self._log = QueryLog(settings)
+        self._running = Running(self._log)
+        # Waiting queries must not take the threads that everything else needs.
+        self._threads = anyio.CapacityLimiter(MOST)
+        self.router = APIRouter()
+        self.router.post("/v1/sql", response_class=Response)(self.ask)
+        self.router.get("/v1/sql", response_class=Response)(self.list_running)
+        self.router.delete("/v1/sql/{query_id}", response_class=Response)(self.cancel)
+
+    def close(self) -> None:
+        self._log.close()
+
+    async def ask(self, body: SqlRequest, request: Request) -> Response:
+        """Run one read-only query over gold, silver, live and metrics."""
+        visitor = visitor_of(request, Scope.query)
+        asked = self._running.begin(visitor, body.sql, shown(body.parameters, body.secret_parameters), body.query_id)
+        try:
+            answering = self._arrow(asked, body) if body.format == "arrow" else self._whole(asked, body)
+            return await _unless_gone(request, asked, answering)
+        except QueryError as error:
+            self._running.end(asked, error.reason)
+            return self._problem(error, asked.id)
+        except BaseException:
+            self._running.end(asked, "broken")
+            raise
+
+    async def list_running(self, request: Request) -> Response:
+        """The caller's queries that run or wait; with the scope admin everybody's."""
+        visitor = visitor_of(request, Scope.query)
+        return _json({"queries": [asked.shown() for asked in self._running.of(visitor)]})
+
+    async def cancel(self, query_id: str, request: Request) -> Response:
+        """Kill a query: its process at once, and who waits for it is told."""
+        asked = self._running.cancel(visitor_of(request, Scope.query), query_id)
+        if asked is None:
+            message = f"no query {query_id} of yours is running"
+            return _json({"error": {"reason": "unknown_query", "message": message}}, 404)
+        return _json({"query_id": asked.id, "state": "cancelled"})
+
+    async def _whole(self, asked: Asked, body: SqlRequest) -> Response:
+        """JSON or CSV."""
+
+        def answer() -> tuple[bytes, Answer]:
+            found = self._sandbox.query(
+                body.sql,
+                body.parameters,
+                timeout_s=body.timeout_s,
+                max_rows=body.max_rows,
+                cancelled=asked.cancelled,
+            )
+            return (answers.to_csv(found) if body.format == "csv" else answers.to_json(found, asked.id)), found
+
+        content, found = await self._in_thread(answer)
+        self._running.end(asked, "answered", found.table.num_rows, found.publish_id)
+        media_type = answers.CSV_TYPE if body.format == "csv" else answers.JSON_TYPE
+        return Response(content, media_type=media_type, headers=_headers(asked, found.publish_id, found.truncated))
+
+    async def _arrow(self, asked: Asked, body: SqlRequest) -> Response:
+        """Sent whole where it is short, else in pieces while it is made."""
+        stream = _Pieces(self._sandbox, asked, body)
+        held: list[bytes] = []
+        try:
+            while sum(map(len, held)) < HELD_BYTES:
+                piece = await self._in_thread(stream.next)
+                if piece is None:
+                    assert stream.end is not None
+                    self._running.end(asked, "answered", stream.end.rows, stream.publish_id)
+                    headers = _headers(asked, stream.publish_id, stream.end.truncated)
+                    return Response(b"".join(held), media_type=answers.ARROW_TYPE, headers=headers)
+                held.append(piece)
+        except BaseException:
+            asked.cancelled.set()
+            with anyio.CancelScope(shield=True):
+                await self._in_thread(stream.close)
+            raise
+        headers = _headers(asked, stream.publish_id, None)
+        return _Streamed(held, self._rest(stream), stream.stop, lambda: self._finish(asked, stream), headers)
+
+    async def _rest(self, stream: _Pieces) -> AsyncIterator[bytes]:
+        """What comes after the pieces that were held back."""
+        while (piece := await self._in_thread(stream.next)) is not None:
+            yield piece
+
+    async def _finish(self, asked: Asked, stream: _Pieces) -> None:
+        """The query is over, however far it came."""
+        with anyio.CancelScope(shield=True):
+            await self._in_thread(stream.close)
+        outcome = "answered" if stream.end else stream.failure or "unread"
+        self._running.end(asked, outcome, stream.end.rows if stream.end else None, stream.publish_id)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await to_thread.run_sync(work, limiter=self._threads)
+
+
+class _Pieces:
+    """The pieces of one Arrow answer, one blocking call each."""
+
+    def __init__(self, sandbox: Sandbox, asked: Asked, body: SqlRequest) -> None:
+        self.publish_id: str | None = None
+        self.end: End | None = None
+        self.failure: str | None = None
+        self._cancelled = asked.cancelled
+        self._pieces = self._read(sandbox, body)
+
+    def next(self) -> bytes | None:
+        """None after the last one. Raises QueryError."""
+        try:
+            return next(self._pieces, None)
+        except QueryError as error:
+            self.failure = error.reason
+            raise
+
+    def stop(self) -> None:
+        """Let a thread that waits for the next piece go."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """End the query's process, if it has not ended."""
+        self._pieces.close()
+
+    def _read(self, sandbox: Sandbox, body: SqlRequest) -> Generator[bytes, None, None]:
+        limits: dict[str, Any] = {"timeout_s": body.timeout_s, "max_rows": body.max_rows}
+        with sandbox.stream(body.sql, body.parameters, **limits, cancelled=self._cancelled) as stream:
+            self.publish_id = stream.publish_id
+            yield from stream
+            self.end = stream.end
+
+
+class _Streamed(Response):
+    """A response in pieces. One that breaks off, or that nobody reads, is cut: its reader sees that it is not whole."""
+
+    media_type = answers.ARROW_TYPE
+
+    def __init__(
+        self,
+        held: list[bytes],
+        rest: AsyncIterator[bytes],
+        stop: Callable[[], None],
+        finish: Callable[[], Awaitable[None]],
+        headers: dict[str, str],
+    ) -> None:
+        super().__init__(headers=headers)
+        del self.headers["content-length"]
+        self._held = held
+        self._rest = rest
+        self._stop = stop
+        self._finish = finish
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        gone = asyncio.create_task(_gone(receive))
+        sending = asyncio.create_task(self._send(send))
+        try:
+            await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._stop()  # first: a task is only cancelled when its thread has returned
+            for task in (gone, sending):
+                task.cancel()
+            await asyncio.gather(gone, sending, return_exceptions=True)
+            await self._finish()
+
+    async def _send(self, send: Send) -> None:
+        with contextlib.suppress(QueryError, TimeoutError):
+            async with asyncio.timeout(DELIVERY_S):
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                for piece in self._held:
+                    await _send_piece(send, piece)
+                self._held.clear()
+                async for piece in self._rest:
+                    await _send_piece(send, piece)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send_piece(send: Send, piece: bytes) -> None:
+    async with asyncio.timeout(STALL_S):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _unless_gone(request: Request, asked: Asked, answering: Awaitable[Response]) -> Response:
+    """The response; when nobody waits for it any more, the query is killed."""
+    work = asyncio.ensure_future(answering)
+    gone = asyncio.create_task(_gone(request.receive))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            asked.cancelled.set()
+        return await work
+    except asyncio.CancelledError:
+        asked.cancelled.set()  # the server is going down
+        raise
+    finally:
+        gone.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when the client has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _headers(asked: Asked, publish_id: str | None, truncated: bool | None) -> dict[str, str]:
+    """`truncated`: None while it is not known; the stream's last batch says it then."""
+    told = {
+        "X-Playlake-Query": asked.id,
+        "X-Playlake-Publish": publish_id,
+        "X-Playlake-Truncated": None if truncated is None else str(truncated).lower(),
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
