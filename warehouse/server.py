@@ -37,6 +37,7 @@ from infra.errors import PlaylakeError, QueryError, RequestRefused, SettingsErro
 from infra.http_server import HttpServer
 from infra.settings import Settings
 from warehouse import build, catalog, publication
+from warehouse.access.body_limit import BodyLimit
 from warehouse.access.door import Door, Doorkeeper, is_loopback
 from warehouse.dashboard.router import Dashboard
 from warehouse.last_audit import LastAudit
@@ -80,6 +81,7 @@ class Server:
         """The application; its lifespan starts and stops the live feed, the dashboard and the sandbox."""
         # FastAPI's own documentation pages load their scripts from elsewhere: /reference is ours, /openapi.json stays.
         app = FastAPI(title="playlake", lifespan=self._lifespan, docs_url=None, redoc_url=None)
+        app.add_middleware(BodyLimit, refuse=_refused)
         app.add_middleware(Doorkeeper, door=self.door, refuse=_refused)
         if is_loopback(self.settings.host):
             # A web page elsewhere may resolve its own name to this machine: it must not get to ask questions here.

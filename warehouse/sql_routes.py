@@ -30,8 +30,6 @@ from warehouse.sandbox.pool import Answer, Sandbox
 
 HELD_BYTES = 1_000_000
 """An Arrow answer no longer than this is whole before it is sent: errors are answers then, and headers complete."""
-STALL_S = 10.0
-"""Longest time that a reader may take over a piece of an answer (about 256 kB)."""
 DELIVERY_S = 120.0
 """Longest time that an answer may take to be read."""
 
@@ -64,6 +62,7 @@ class SqlRoutes:
     def __init__(self, settings: Settings, sandbox: Sandbox, problem: Problem) -> None:
         self._sandbox = sandbox
         self._problem = problem
+        self._stall_s = settings.query_stall_s
         self._log = QueryLog(settings)
         self._running = Running(self._log)
         # Waiting queries must not take the threads that everything else needs.
@@ -140,7 +139,9 @@ class SqlRoutes:
                 await self._in_thread(stream.close)
             raise
         headers = _headers(asked, stream.publish_id, None)
-        return _Streamed(held, self._rest(stream), stream.stop, lambda: self._finish(asked, stream), headers)
+        streamed = _Streamed(held, self._rest(stream), stall_s=self._stall_s, headers=headers)
+        streamed.on_end(stream.stop, lambda: self._finish(asked, stream))
+        return streamed
 
     async def _rest(self, stream: _Pieces) -> AsyncIterator[bytes]:
         """What comes after the pieces that were held back."""
@@ -198,17 +199,16 @@ class _Streamed(Response):
     media_type = answers.ARROW_TYPE
 
     def __init__(
-        self,
-        held: list[bytes],
-        rest: AsyncIterator[bytes],
-        stop: Callable[[], None],
-        finish: Callable[[], Awaitable[None]],
-        headers: dict[str, str],
+        self, held: list[bytes], rest: AsyncIterator[bytes], *, stall_s: float, headers: dict[str, str]
     ) -> None:
         super().__init__(headers=headers)
         del self.headers["content-length"]
         self._held = held
         self._rest = rest
+        self._stall_s = stall_s
+
+    def on_end(self, stop: Callable[[], None], finish: Callable[[], Awaitable[None]]) -> None:
+        """What is done when the last piece is sent, or no more can be: `stop` lets a waiting thread go."""
         self._stop = stop
         self._finish = finish
 
@@ -229,16 +229,15 @@ class _Streamed(Response):
             async with asyncio.timeout(DELIVERY_S):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 for piece in self._held:
-                    await _send_piece(send, piece)
+                    await self._send_piece(send, piece)
                 self._held.clear()
                 async for piece in self._rest:
-                    await _send_piece(send, piece)
+                    await self._send_piece(send, piece)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-
-async def _send_piece(send: Send, piece: bytes) -> None:
-    async with asyncio.timeout(STALL_S):
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    async def _send_piece(self, send: Send, piece: bytes) -> None:
+        async with asyncio.timeout(self._stall_s):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 async def _unless_gone(request: Request, asked: Asked, answering: Awaitable[Response]) -> Response:
