@@ -27,6 +27,8 @@ from warehouse.sandbox import confine, gate, mistakes
 from warehouse.sandbox.frames import CONTROL_BYTES, QUERY_BYTES, Birth, End, Failure, Query, receive, send
 
 BATCH_ROWS = 8192
+FRAME_BYTES = 256_000
+"""Pieces of an answer are no larger, so that the parent need not hold a whole batch of rows to pass it on."""
 TRUNCATED = "playlake.truncated"
 """Metadata of an answer's last batch when there were more rows than it may have."""
 
@@ -163,7 +165,8 @@ class _Frames(io.RawIOBase):
             msg = f"the answer is larger than {self._max_bytes:,} bytes; select fewer columns or rows, or aggregate"
             raise QueryError(msg, "too_large")
         self._since = time.monotonic()
-        send(self._line, b"D", content)
+        for start in range(0, len(content), FRAME_BYTES):
+            send(self._line, b"D", content[start : start + FRAME_BYTES])
         since, self._since = self._since, None
         self._waited_s += time.monotonic() - since
         return len(content)
