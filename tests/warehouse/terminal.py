@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -28,12 +29,12 @@ _IN_COMMAND = (
 class Terminal:
     """Starts a program as a shell would: leader of a session, its keys and its screen ours."""
 
-    def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], folder: Path = ROOT) -> None:
         self._handle, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         self.process = subprocess.Popen(
             [sys.executable, "-c", _IN_COMMAND, *argv],
-            cwd=ROOT,
+            cwd=folder,
             env={**environment, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(LINES)},
             stdin=theirs,
             stdout=theirs,
@@ -75,6 +76,11 @@ class Terminal:
             assert time.monotonic() < end, f"{seen!r} did not appear:\n{self.text()}"
             self._read(0.2)
         return self.text()
+
+    def wait_for_prompt(self) -> None:
+        """Until the last line is a prompt without anything typed."""
+        time.sleep(0.2)
+        self.wait_for(lambda text: text.endswith("\nplaylake>"))
 
     def wait_for_end(self, timeout_s: float = 20.0) -> int:
         """Exit code."""
