@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from infra.errors import SettingsError
 from warehouse import answers
-from warehouse.forms import form_of
+from warehouse.forms import Form, form_of
 from warehouse.sandbox.pool import Answer
 
 
@@ -98,6 +99,11 @@ def test_a_file_is_what_its_ending_says(tmp_path: Path, name: str, content: str)
     answers.write_file(answer("SELECT 1 AS n"), form_of(None, file), file)
     assert content in file.read_text()
     assert "before" not in file.read_text()
+
+
+def test_parquet_needs_a_file() -> None:
+    with pytest.raises(SettingsError, match="parquet is for files: name one with `--output FILE`"):
+        form_of(Form.parquet, None)
 
 
 def test_table_lines_up() -> None:

@@ -7,17 +7,20 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
+from tests.conftest import isolated_settings
 from tests.warehouse.lake import Lake
 from warehouse import attach, publication
 from warehouse.sandbox import mistakes
 
 
-@pytest.fixture
-def connection(published: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
-    record = publication.current(published.settings.warehouse)
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    lake = Lake(isolated_settings(tmp_path_factory.mktemp("mistakes")))
+    lake.publish("p1")
+    record = publication.current(lake.settings.warehouse)
     assert record is not None
     opened = attach.connect(100_000_000)
-    attach.attach_published(opened, record.file(published.settings.warehouse))
+    attach.attach_published(opened, record.file(lake.settings.warehouse))
     attach.attach_live(opened, None)
     attach.define_views(opened)
     opened.execute("SET errors_as_json = true")

@@ -17,7 +17,6 @@ from infra.settings import Settings
 from tests.conftest import isolated_settings
 from tests.warehouse.lake import Lake
 from tests.warehouse.terminal import Terminal
-from tests.warehouse.test_commands import playlake
 
 ASK = "SELECT rollup, sum(plays)::INT AS plays FROM metrics.quality_minute GROUP BY 1 ORDER BY 1"
 
@@ -36,8 +35,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 @pytest.fixture(scope="module")
 def opened(lake: Lake) -> Iterator[Terminal]:
+    (lake.settings.home / "sql_history").write_text("\n# 2026-01-14\n+SELECT 'asked the day before';\n")
     with prompt(lake.settings) as terminal:
-        terminal.wait_for("playlake>")
+        assert "publish p1; minutes to 2026-01-15 11:59:00 UTC" in terminal.wait_for("playlake>")
         yield terminal
 
 
@@ -55,24 +55,16 @@ def ask(terminal: Terminal, text: str, until: str) -> str:
     return terminal.wait_for(until)
 
 
-def test_a_question_over_several_lines_is_in_the_history(lake: Lake) -> None:
-    with prompt(lake.settings) as terminal:
-        assert "publish p1; minutes to 2026-01-15 11:59:00 UTC" in terminal.wait_for("playlake>")
-        terminal.type("SELECT rollup,\rsum(plays)::INT AS plays\rFROM quality_minute\rGROUP BY 1 ORDER BY 1;\r")
-        shown = terminal.wait_for("(2 rows)")
-        assert "rollup  plays\n------  -----\ntitle     600\ntotal     600\n(2 rows)" in shown
-        terminal.wait_for(" ms\n")
-        terminal.type("\x04")
-        assert terminal.wait_for_end() == 0
+def test_a_question_over_several_lines_is_in_the_history(terminal: Terminal, lake: Lake) -> None:
+    terminal.type("\x1b[A")  # the arrow up
+    terminal.wait_for("SELECT 'asked the day before';")
+    terminal.type("\x03SELECT rollup,\rsum(plays)::INT AS plays\rFROM quality_minute\rGROUP BY 1 ORDER BY 1;\r")
+    shown = terminal.wait_for("(2 rows)")
+    assert "rollup  plays\n------  -----\ntitle     600\ntotal     600\n(2 rows)" in shown
+    terminal.wait_for(" ms\n")
     history = lake.settings.home / "sql_history"
-    assert "+GROUP BY 1 ORDER BY 1;" in history.read_text()
+    assert "+sum(plays)::INT AS plays\n+FROM quality_minute\n+GROUP BY 1 ORDER BY 1;" in history.read_text()
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
-    with prompt(lake.settings) as again:
-        again.wait_for("playlake>")
-        again.type("\x1b[A")  # the arrow up
-        again.wait_for("GROUP BY 1 ORDER BY 1;")
-        again.type("\x03\\q\r")
-        assert again.wait_for_end() == 0
 
 
 def test_ctrl_c_cancels_the_query_and_keeps_the_prompt(terminal: Terminal) -> None:
@@ -141,13 +133,10 @@ def test_files_and_forms(terminal: Terminal, tmp_path: Path) -> None:
     ask(terminal, "\\timing", "timing is on")
 
 
-def test_the_one_shot_form_writes_files(lake: Lake, tmp_path: Path) -> None:
-    file = tmp_path / "answer.parquet"
-    done = playlake(lake.settings, "sql", "--output", str(file), ASK)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert pq.read_table(file).to_pylist() == [{"rollup": "title", "plays": 600}, {"rollup": "total", "plays": 600}]
-    done = playlake(lake.settings, "sql", "--format", "parquet", ASK)
-    assert (done.returncode, done.stderr) == (1, "error: parquet is for files: name one with `--output FILE`\n")
+def test_leaving(terminal: Terminal) -> None:
+    """The last test of this file: it ends the prompt."""
+    terminal.type("\x04")
+    assert terminal.wait_for_end() == 0
 
 
 def _busy(pid: int) -> psutil.Process:

@@ -46,7 +46,8 @@ def session(
 ) -> PromptSession[str]:
     """A session whose history stays in a file that only its owner reads."""
     history.parent.mkdir(parents=True, exist_ok=True)
-    history.touch(mode=0o600)
+    history.touch()
+    history.chmod(0o600)
     return PromptSession(
         [("class:prompt", "playlake> ")],
         prompt_continuation=lambda width, *_: " " * (width - 2) + "> ",
