@@ -140,8 +140,9 @@ class Settings:
     `none`: nobody, wherever the server listens."""
     query_per_minute: int = 300
     """Queries a minute of an API key that has no limit of its own; 0: no limit."""
-    query_at_once: int = 4
-    """Queries of such a key that run or wait at once; 0: no limit."""
+    query_at_once: int = 3
+    """Queries of such a key that run or wait at once; fewer than `query_concurrency`, so that no key takes every place.
+    0: no limit."""
     query_log_bytes: int = 32_000_000
     """Size of a file of the audit log; `query_log_files` older ones are kept."""
     query_log_files: int = 10

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -102,9 +104,22 @@ class CatalogReader:
         self._sandbox = sandbox
         self._folder = folder
         self._newest: tuple[str | None, dict[str, Any]] = (None, {})
+        self._lock = threading.Lock()
+        self._last: tuple[float, Catalog] | None = None
 
-    def read(self) -> Catalog:
-        """The catalog as a user's query sees it. Raises QueryError when nothing has been published."""
+    def read(self, max_age_s: float = 0.0) -> Catalog:
+        """The catalog as a user's query sees it. Raises QueryError when nothing has been published.
+
+        `max_age_s`: how old one may be that was read for somebody else. One is read at a time: who asks for it again and
+        again takes no place of a query from others.
+        """
+        with self._lock:
+            if self._last is None or time.monotonic() - self._last[0] > max_age_s:
+                found = self._read()
+                self._last = (time.monotonic(), found)
+            return self._last[1]
+
+    def _read(self) -> Catalog:
         answer = self._sandbox.query(_COLUMNS)
         views = {f"metrics.{one['name']}": _prose(one["doc"]) for one in _BLOCK.finditer(VIEWS.read_text())}
         comments = _OWN | views

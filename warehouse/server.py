@@ -59,6 +59,7 @@ BUSY_RETRY_S = 1.0
 GRACE_S = 2
 """How long open answers may go on after SIGTERM; event streams would go on for ever."""
 TIDY_S = 30.0
+CATALOG_AGE_S = 1.0
 
 REFUSED = Counter("playlake_server_refused", "Requests that were not let in, by reason", ["reason"])
 
@@ -100,7 +101,7 @@ class Server:
 
     async def catalog(self) -> Response:
         """What can be asked."""
-        found = await run_in_threadpool(self.reader.read)
+        found = await run_in_threadpool(self.reader.read, CATALOG_AGE_S)
         return Response(msgspec.json.encode(found), media_type="application/json")
 
     async def healthz(self) -> dict[str, Any]:

@@ -33,6 +33,15 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
         return CatalogReader(sandbox, lake.settings.warehouse).read()
 
 
+def test_one_that_was_read_for_somebody_else_serves_for_a_while(published: Lake) -> None:
+    with Sandbox(published.settings, warm=0) as sandbox:
+        reader = CatalogReader(sandbox, published.settings.warehouse)
+        first = reader.read()
+        assert reader.read(60) is first
+        published.publish("p2")
+        assert (reader.read(60).publish_id, reader.read().publish_id) == ("p1", "p2")
+
+
 def test_every_table_and_every_column_has_a_meaning(catalog: Catalog) -> None:
     assert [table.full_name for table in catalog.tables if not table.comment] == []
     assert [f"{t.full_name}.{c.name}" for t in catalog.tables for c in t.columns if not c.comment] == []
