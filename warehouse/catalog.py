@@ -110,8 +110,8 @@ class CatalogReader:
     def read(self, max_age_s: float = 0.0) -> Catalog:
         """The catalog as a user's query sees it. Raises QueryError when nothing has been published.
 
-        `max_age_s`: how old one may be that was read for somebody else. One is read at a time: who asks for it again and
-        again takes no place of a query from others.
+        `max_age_s`: how old one may be that was read for somebody else. One is read at a time: who asks for it again
+        and again takes no place of a query from others.
         """
         with self._lock:
             if self._last is None or time.monotonic() - self._last[0] > max_age_s:
