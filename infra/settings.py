@@ -134,7 +134,7 @@ class Settings:
     query_warm: int = 2
     """Sandbox processes kept ready."""
     query_stall_s: float = 10.0
-    """Longest time that a reader may take over a piece (256 kB) of an answer in Arrow form; then it is cut off."""
+    """Longest time that a reader may take over a piece of a long answer; then it is cut off."""
     server_keys: str = ""
     """Who needs an API key (`playlake key`). Empty: everybody but whoever asks a server on loopback; `always`: he too;
     `none`: nobody, wherever the server listens."""

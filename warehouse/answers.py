@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -29,29 +29,43 @@ SAFE_INTEGER = 2**53 - 1
 CSV_TYPE, JSON_TYPE, ARROW_TYPE = "text/csv; charset=utf-8", "application/json", "application/vnd.apache.arrow.stream"
 
 
-def to_json(answer: Answer, query_id: str | None = None) -> bytes:
-    """`{"query_id", "columns": [{"name", "type"}], "rows": [[...]], "row_count", "truncated", "elapsed_ms",
-    "publish_id"}`."""
+def to_json(answer: Answer) -> bytes:
+    """`{"columns": [{"name", "type"}], "rows": [[...]], "row_count", "truncated", "elapsed_ms", "publish_id"}`."""
     table = answer.table
-    body: dict[str, Any] = {} if query_id is None else {"query_id": query_id}
-    body |= {
-        "columns": [{"name": field.name, "type": str(field.type)} for field in table.schema],
-        "rows": [[plain(value) for value in row] for row in rows(table)],
-        "row_count": table.num_rows,
-        "truncated": answer.truncated,
-        "elapsed_ms": round(answer.elapsed_s * 1000, 1),
-        "publish_id": answer.publish_id,
-    }
-    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    tail = json_tail(answer.truncated, answer.elapsed_s, answer.publish_id)
+    return b"".join(json_pieces(table.schema, table.to_batches(), {}, lambda: tail))
+
+
+def json_pieces(
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], head: dict[str, Any], tail: Callable[[], dict[str, Any]]
+) -> Iterator[bytes]:
+    """The same, piece by piece while batches come. `tail` is asked for when all have come."""
+    head = head | {"columns": [{"name": field.name, "type": str(field.type)} for field in schema]}
+    yield f'{_dumped(head)[:-1]},"rows":['.encode()
+    count = 0
+    for batch in batches:
+        if batch.num_rows:
+            lines = _dumped([[plain(value) for value in row] for row in rows([batch])])[1:-1]
+            yield f"{',' if count else ''}{lines}".encode()
+            count += batch.num_rows
+    yield f"],{_dumped({'row_count': count} | tail())[1:]}".encode()
+
+
+def json_tail(truncated: bool, elapsed_s: float, publish_id: str | None) -> dict[str, Any]:
+    """What stands behind the rows and their number."""
+    return {"truncated": truncated, "elapsed_ms": round(elapsed_s * 1000, 1), "publish_id": publish_id}
 
 
 def to_csv(answer: Answer) -> bytes:
     """A header and the rows; nested values as JSON, nulls empty."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(answer.table.schema.names)
-    writer.writerows([_text(value, null="") for value in row] for row in rows(answer.table))
-    return out.getvalue().encode()
+    return b"".join(csv_pieces(answer.table.schema, answer.table.to_batches()))
+
+
+def csv_pieces(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """The same, piece by piece while batches come."""
+    yield _csv([schema.names])
+    for batch in batches:
+        yield _csv([_text(value, null="") for value in row] for row in rows([batch]))
 
 
 def to_arrow(answer: Answer) -> bytes:
@@ -97,7 +111,7 @@ def write_file(answer: Answer, form: Form, path: Path) -> None:
 def to_text(answer: Answer, max_width: int = 60) -> str:
     """Columns that line up: numbers to the right, long values cut with …"""
     schema = answer.table.schema
-    cells = [[cut(_line(value), max_width) for value in row] for row in rows(answer.table)]
+    cells = [[cut(_line(value), max_width) for value in row] for row in rows(answer.table.to_batches())]
     right = {place for place, field in enumerate(schema) if _is_number(field.type)}
     body = aligned([schema.names, *cells], right, rule=True)
     note = f"({answer.table.num_rows} row{'' if answer.table.num_rows == 1 else 's'}"
@@ -105,9 +119,9 @@ def to_text(answer: Answer, max_width: int = 60) -> str:
     return "\n".join([*body, note])
 
 
-def rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
     """Row after row, also where two columns have one name."""
-    for batch in table.to_batches():
+    for batch in batches:
         yield from zip(*(_values(column) for column in batch.columns), strict=True)
 
 
@@ -139,6 +153,16 @@ def plain(value: Any) -> Any:
             return [plain(item) for item in value]
         case _:
             return str(value)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _csv(lines: Iterable[Sequence[str]]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue().encode()
 
 
 def _values(column: pa.Array) -> list[Any]:

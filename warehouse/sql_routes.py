@@ -1,17 +1,18 @@
 """SQL over HTTP: `POST /v1/sql` asks, `GET /v1/sql` lists what runs, `DELETE /v1/sql/{id}` cancels.
 
-An answer as an Arrow stream is passed on as the query's process makes it; what the reader does not take, waits there.
+An answer is passed on as the query's process makes it; what the reader does not take, waits there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from typing import Any, Literal, TypeVar
 
 import anyio
 import msgspec
+import pyarrow as pa
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,12 +27,19 @@ from warehouse.access.keys import Scope
 from warehouse.access.query_log import QueryLog, shown
 from warehouse.running import MOST, Asked, Running
 from warehouse.sandbox.frames import End
-from warehouse.sandbox.pool import Answer, Sandbox
+from warehouse.sandbox.pool import Sandbox, Stream
 
 HELD_BYTES = 1_000_000
-"""An Arrow answer no longer than this is whole before it is sent: errors are answers then, and headers complete."""
+"""An answer no longer than this is whole before it is sent: errors are answers then, and headers complete."""
 DELIVERY_S = 120.0
 """Longest time that an answer may take to be read."""
+
+_FORMS: dict[str, tuple[str, float]] = {
+    "json": (answers.JSON_TYPE, HELD_BYTES),
+    "arrow": (answers.ARROW_TYPE, HELD_BYTES),
+    "csv": (answers.CSV_TYPE, float("inf")),
+}
+"""Form → media type, and bytes that are held back. CSV can say only in a header that it was cut, so all of it is."""
 
 T = TypeVar("T")
 Problem = Callable[[QueryError, str], Response]
@@ -80,8 +88,7 @@ class SqlRoutes:
         visitor = visitor_of(request, Scope.query)
         asked = self._running.begin(visitor, body.sql, shown(body.parameters, body.secret_parameters), body.query_id)
         try:
-            answering = self._arrow(asked, body) if body.format == "arrow" else self._whole(asked, body)
-            return await _unless_gone(request, asked, answering)
+            return await _unless_gone(request, asked, self._answer(asked, body))
         except QueryError as error:
             self._running.end(asked, error.reason)
             return self._problem(error, asked.id)
@@ -102,36 +109,19 @@ class SqlRoutes:
             return _json({"error": {"reason": "unknown_query", "message": message}}, 404)
         return _json({"query_id": asked.id, "state": "cancelled"})
 
-    async def _whole(self, asked: Asked, body: SqlRequest) -> Response:
-        """JSON or CSV."""
-
-        def answer() -> tuple[bytes, Answer]:
-            found = self._sandbox.query(
-                body.sql,
-                body.parameters,
-                timeout_s=body.timeout_s,
-                max_rows=body.max_rows,
-                cancelled=asked.cancelled,
-            )
-            return (answers.to_csv(found) if body.format == "csv" else answers.to_json(found, asked.id)), found
-
-        content, found = await self._in_thread(answer)
-        self._running.end(asked, "answered", found.table.num_rows, found.publish_id)
-        media_type = answers.CSV_TYPE if body.format == "csv" else answers.JSON_TYPE
-        return Response(content, media_type=media_type, headers=_headers(asked, found.publish_id, found.truncated))
-
-    async def _arrow(self, asked: Asked, body: SqlRequest) -> Response:
+    async def _answer(self, asked: Asked, body: SqlRequest) -> Response:
         """Sent whole where it is short, else in pieces while it is made."""
         stream = _Pieces(self._sandbox, asked, body)
+        media_type, most = _FORMS[body.format]
         held: list[bytes] = []
         try:
-            while sum(map(len, held)) < HELD_BYTES:
+            while sum(map(len, held)) < most:
                 piece = await self._in_thread(stream.next)
                 if piece is None:
                     assert stream.end is not None
                     self._running.end(asked, "answered", stream.end.rows, stream.publish_id)
                     headers = _headers(asked, stream.publish_id, stream.end.truncated)
-                    return Response(b"".join(held), media_type=answers.ARROW_TYPE, headers=headers)
+                    return Response(b"".join(held), media_type=media_type, headers=headers)
                 held.append(piece)
         except BaseException:
             asked.cancelled.set()
@@ -139,7 +129,7 @@ class SqlRoutes:
                 await self._in_thread(stream.close)
             raise
         headers = _headers(asked, stream.publish_id, None)
-        streamed = _Streamed(held, self._rest(stream), stall_s=self._stall_s, headers=headers)
+        streamed = _Streamed(held, self._rest(stream), stall_s=self._stall_s, headers=headers, media_type=media_type)
         streamed.on_end(stream.stop, lambda: self._finish(asked, stream))
         return streamed
 
@@ -160,14 +150,14 @@ class SqlRoutes:
 
 
 class _Pieces:
-    """The pieces of one Arrow answer, one blocking call each."""
+    """The pieces of one answer in its form, one blocking call each."""
 
     def __init__(self, sandbox: Sandbox, asked: Asked, body: SqlRequest) -> None:
         self.publish_id: str | None = None
         self.end: End | None = None
         self.failure: str | None = None
         self._cancelled = asked.cancelled
-        self._pieces = self._read(sandbox, body)
+        self._pieces = self._read(sandbox, asked, body)
 
     def next(self) -> bytes | None:
         """None after the last one. Raises QueryError."""
@@ -185,23 +175,42 @@ class _Pieces:
         """End the query's process, if it has not ended."""
         self._pieces.close()
 
-    def _read(self, sandbox: Sandbox, body: SqlRequest) -> Generator[bytes, None, None]:
+    def _read(self, sandbox: Sandbox, asked: Asked, body: SqlRequest) -> Generator[bytes, None, None]:
         limits: dict[str, Any] = {"timeout_s": body.timeout_s, "max_rows": body.max_rows}
-        with sandbox.stream(body.sql, body.parameters, **limits, cancelled=self._cancelled) as stream:
+        with sandbox.stream(body.sql, body.parameters, **limits, cancelled=asked.cancelled) as stream:
             self.publish_id = stream.publish_id
-            yield from stream
+            if body.format == "arrow":
+                yield from stream
+            else:
+                rows = stream.batches()
+                batches = _to_the_end(rows, stream)
+                if body.format == "csv":
+                    yield from answers.csv_pieces(rows.schema, batches)
+                else:
+                    head = {"query_id": asked.id}
+                    yield from answers.json_pieces(rows.schema, batches, head, lambda: _tail(asked, stream))
             self.end = stream.end
+
+
+def _to_the_end(rows: pa.RecordBatchReader, stream: Stream) -> Iterator[pa.RecordBatch]:
+    """The batches, and then what the stream says of itself behind them."""
+    yield from rows
+    for _ in stream:
+        pass
+
+
+def _tail(asked: Asked, stream: Stream) -> dict[str, Any]:
+    assert stream.end is not None
+    return answers.json_tail(stream.end.truncated, asked.elapsed_s(), stream.publish_id)
 
 
 class _Streamed(Response):
     """A response in pieces. One that breaks off, or that nobody reads, is cut: its reader sees that it is not whole."""
 
-    media_type = answers.ARROW_TYPE
-
     def __init__(
-        self, held: list[bytes], rest: AsyncIterator[bytes], *, stall_s: float, headers: dict[str, str]
+        self, held: list[bytes], rest: AsyncIterator[bytes], *, stall_s: float, headers: dict[str, str], media_type: str
     ) -> None:
-        super().__init__(headers=headers)
+        super().__init__(headers=headers, media_type=media_type)
         del self.headers["content-length"]
         self._held = held
         self._rest = rest

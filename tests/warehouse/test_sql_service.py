@@ -150,6 +150,31 @@ def test_a_big_answer_comes_as_a_stream(service: Service) -> None:
     assert (line["outcome"], line["rows"]) == ("answered", 80_000)
 
 
+def test_big_answers_in_other_forms(service: Service) -> None:
+    sql = "SELECT range, repeat('x', 100) AS text FROM range(50000)"
+    answer = service.running.sql(sql)
+    assert answer.headers["transfer-encoding"] == "chunked" and answer.headers["content-type"] == "application/json"
+    body = answer.json()
+    assert [row[0] for row in body["rows"]] == list(range(50_000))
+    assert (body["row_count"], body["truncated"], body["publish_id"]) == (50_000, False, "p1")
+    assert service.running.sql(sql, max_rows=20_000).json()["truncated"] is True
+    csv = service.running.sql(sql, format="csv", max_rows=20_000)
+    assert csv.headers["x-playlake-truncated"] == "true"
+    assert csv.text.count("\n") == 20_001 and csv.text.startswith("range,text\n0,xxx")
+
+
+@pytest.mark.parametrize("form", ["json", "arrow"])
+def test_a_query_that_fails_on_its_way_gives_no_answer(service: Service, form: str) -> None:
+    sql = "SELECT CASE WHEN range < 90000 THEN repeat('x', 500) ELSE error('boom') END AS text FROM range(100000)"
+    try:
+        answer = service.running.sql(sql, format=form, query_id=f"fails-late-{form}")
+        assert answer.status_code == 400, "or it has failed before it was sent"
+    except httpx.RemoteProtocolError as error:
+        assert "incomplete" in str(error)
+    service.wait_until_listed(f"fails-late-{form}", is_listed=False)
+    assert [line["outcome"] for line in service.log() if line["id"] == f"fails-late-{form}"] == ["failed"]
+
+
 def test_a_small_stream_has_all_headers(service: Service) -> None:
     answer = service.running.sql("FROM range(5)", format="arrow", max_rows=3)
     assert answer.headers["x-playlake-truncated"] == "true"

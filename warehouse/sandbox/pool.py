@@ -59,6 +59,30 @@ class Stream:
             else:
                 yield piece
 
+    def batches(self) -> pa.RecordBatchReader:
+        """The rows, a batch at a time. Raises QueryError while they are read."""
+        return pa.ipc.open_stream(io.BufferedReader(_Source(iter(self))))
+
+
+class _Source(io.RawIOBase):
+    """Pieces as a file that is read once."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        """Fill as much of it as the next piece does; 0 at the end."""
+        if not self._left:
+            self._left = memoryview(next(self._pieces, b""))
+        count = min(len(room), len(self._left))
+        room[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
 
 class Sandbox:
     """Runs users' SQL over the published files and the live file of `settings.warehouse`."""
