@@ -56,6 +56,11 @@ def json_tail(truncated: bool, elapsed_s: float, publish_id: str | None) -> dict
     return {"truncated": truncated, "elapsed_ms": round(elapsed_s * 1000, 1), "publish_id": publish_id}
 
 
+def json_broken_off(reason: str, message: str) -> bytes:
+    """What stands behind the rows when no more come: for people to read, not closed, so that no program takes it."""
+    return f'],"error":{_dumped({"reason": reason, "message": message})}'.encode()
+
+
 def to_csv(answer: Answer) -> bytes:
     """A header and the rows; nested values as JSON, nulls empty."""
     return b"".join(csv_pieces(answer.table.schema, answer.table.to_batches()))

@@ -234,14 +234,19 @@ class _Streamed(Response):
             await self._finish()
 
     async def _send(self, send: Send) -> None:
-        with contextlib.suppress(QueryError, TimeoutError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DELIVERY_S):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 for piece in self._held:
                     await self._send_piece(send, piece)
                 self._held.clear()
-                async for piece in self._rest:
-                    await self._send_piece(send, piece)
+                try:
+                    async for piece in self._rest:
+                        await self._send_piece(send, piece)
+                except QueryError as error:
+                    if self.media_type == answers.JSON_TYPE:
+                        await self._send_piece(send, answers.json_broken_off(error.reason, str(error)))
+                    return
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_piece(self, send: Send, piece: bytes) -> None:
