@@ -6,7 +6,7 @@ PlaylakeError
 ├── ProcessError      a process of the platform does not start, stay up or stop
 ├── DeliveryError     events that Kafka has not acknowledged
 ├── ContractError     a record breaks its contract (becomes a dead letter)
-├── RequestRefused    a request to the collector of which nothing is taken
+├── RequestRefused    a request to the collector or the server of which nothing is taken
 ├── PositionRefused   a source is not the one whose positions are stored; going on would lose or double
 ├── LakeDamaged       a Delta log that can't be trusted
 ├── StageRefused      what is staged was not audited, or its target has moved since
@@ -64,7 +64,7 @@ class ContractError(PlaylakeError):
 class RequestRefused(PlaylakeError):
     """Nothing of a request is taken.
 
-    reason: a stable code (`schemas/refusals.py` has them all, with the status of the answer).
+    reason: a stable code; `schemas/refusals.py` (collector) and `warehouse/server.py` have them with their status.
     retry_after_s: when the same request may be taken; None: never, or nobody knows.
     """
 
@@ -98,9 +98,11 @@ class CheckBroken(PlaylakeError):
 class QueryError(PlaylakeError):
     """A query was refused, failed or ran out of its limits.
 
-    reason: refused | failed | timeout | too_large | busy | unavailable.
+    reason: refused | failed | timeout | too_large | cancelled | busy | unavailable.
+    position: the character of the query (from 0) at which it is wrong, or None when there is no such place.
     """
 
-    def __init__(self, detail: str, reason: str = "failed") -> None:
+    def __init__(self, detail: str, reason: str = "failed", position: int | None = None) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.position = position

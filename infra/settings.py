@@ -133,6 +133,19 @@ class Settings:
     """Users' queries that run at once; more wait a few seconds and are then turned away."""
     query_warm: int = 2
     """Sandbox processes kept ready."""
+    query_stall_s: float = 10.0
+    """Longest time that a reader may take over a piece of a long answer; then it is cut off."""
+    server_keys: str = ""
+    """Who needs an API key (`playlake key`). Empty: everybody but whoever asks a server on loopback; `always`: he too;
+    `none`: nobody, wherever the server listens."""
+    query_per_minute: int = 300
+    """Queries a minute of an API key that has no limit of its own; 0: no limit."""
+    query_at_once: int = 3
+    """Queries of such a key that run or wait at once; fewer than `query_concurrency`, so that no key takes every place.
+    0: no limit."""
+    query_log_bytes: int = 32_000_000
+    """Size of a file of the audit log; `query_log_files` older ones are kept."""
+    query_log_files: int = 10
     live_max_rows: int = 60_000
     """Live rows (minute × rollup × dimensions) that the server keeps; beyond it the oldest go and a gap is shown."""
 
@@ -165,6 +178,14 @@ class Settings:
     @property
     def warehouse(self) -> Path:
         return self.home / "warehouse"
+
+    @property
+    def server_keys_file(self) -> Path:
+        return self.home / "server_keys.json"
+
+    @property
+    def query_log(self) -> Path:
+        return self.home / "query_log" / "queries.jsonl"
 
     @property
     def logs(self) -> Path:

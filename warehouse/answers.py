@@ -1,8 +1,8 @@
-"""Answers of queries in the forms that people and programs ask for: JSON, CSV, a table on a terminal.
+"""Answers of queries in the forms that people and programs ask for: JSON, CSV, Parquet, a table on a terminal.
 
 JSON knows fewer types than SQL: integers beyond ±(2^53 - 1) and decimals become strings, so that no digit is lost on
 the way through a double; NaN and infinities become null; stamps are ISO 8601 in UTC with Z, intervals are
-ISO 8601 durations, binary data is hex. Arrow keeps every type as it is.
+ISO 8601 durations, binary data is hex. Arrow keeps every type as it is; in Parquet intervals are text.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from infra.disk import replace_file
 from infra.text_columns import aligned, cut
+from warehouse.forms import Form
 from warehouse.sandbox.pool import Answer
 
 SAFE_INTEGER = 2**53 - 1
@@ -28,24 +32,45 @@ CSV_TYPE, JSON_TYPE, ARROW_TYPE = "text/csv; charset=utf-8", "application/json",
 def to_json(answer: Answer) -> bytes:
     """`{"columns": [{"name", "type"}], "rows": [[...]], "row_count", "truncated", "elapsed_ms", "publish_id"}`."""
     table = answer.table
-    body = {
-        "columns": [{"name": field.name, "type": str(field.type)} for field in table.schema],
-        "rows": [[plain(value) for value in row] for row in rows(table)],
-        "row_count": table.num_rows,
-        "truncated": answer.truncated,
-        "elapsed_ms": round(answer.elapsed_s * 1000, 1),
-        "publish_id": answer.publish_id,
-    }
-    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    tail = json_tail(answer.truncated, answer.elapsed_s, answer.publish_id)
+    return b"".join(json_pieces(table.schema, table.to_batches(), {}, lambda: tail))
+
+
+def json_pieces(
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], head: dict[str, Any], tail: Callable[[], dict[str, Any]]
+) -> Iterator[bytes]:
+    """The same, piece by piece while batches come. `tail` is asked for when all have come."""
+    head = head | {"columns": [{"name": field.name, "type": str(field.type)} for field in schema]}
+    yield f'{_dumped(head)[:-1]},"rows":['.encode()
+    count = 0
+    for batch in batches:
+        if batch.num_rows:
+            lines = _dumped([[plain(value) for value in row] for row in rows([batch])])[1:-1]
+            yield f"{',' if count else ''}{lines}".encode()
+            count += batch.num_rows
+    yield f"],{_dumped({'row_count': count} | tail())[1:]}".encode()
+
+
+def json_tail(truncated: bool, elapsed_s: float, publish_id: str | None) -> dict[str, Any]:
+    """What stands behind the rows and their number."""
+    return {"truncated": truncated, "elapsed_ms": round(elapsed_s * 1000, 1), "publish_id": publish_id}
+
+
+def json_broken_off(reason: str, message: str) -> bytes:
+    """What stands behind the rows when no more come: for people to read, not closed, so that no program takes it."""
+    return f'],"error":{_dumped({"reason": reason, "message": message})}'.encode()
 
 
 def to_csv(answer: Answer) -> bytes:
     """A header and the rows; nested values as JSON, nulls empty."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(answer.table.schema.names)
-    writer.writerows([_text(value, null="") for value in row] for row in rows(answer.table))
-    return out.getvalue().encode()
+    return b"".join(csv_pieces(answer.table.schema, answer.table.to_batches()))
+
+
+def csv_pieces(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """The same, piece by piece while batches come."""
+    yield _csv([schema.names])
+    for batch in batches:
+        yield _csv([_text(value, null="") for value in row] for row in rows([batch]))
 
 
 def to_arrow(answer: Answer) -> bytes:
@@ -56,10 +81,42 @@ def to_arrow(answer: Answer) -> bytes:
     return out.getvalue()
 
 
+def to_parquet(answer: Answer, path: Path) -> None:
+    """A Parquet file. Of columns with one name the later ones get a number: readers look columns up by name."""
+    columns: dict[str, pa.ChunkedArray] = {}
+    for field, column in zip(answer.table.schema, answer.table.columns, strict=True):
+        name, number = field.name, 1
+        while name in columns:
+            number += 1
+            name = f"{field.name}_{number}"
+        is_interval = pa.types.is_interval(field.type)
+        columns[name] = (
+            pa.chunked_array([[plain(v) for v in column.to_pylist()]], pa.string()) if is_interval else column
+        )
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def write_file(answer: Answer, form: Form, path: Path) -> None:
+    """Put the answer in place of the file, whole: a reader sees what was there before, or all of it."""
+
+    def write(fresh: Path) -> None:
+        match form:
+            case Form.parquet:
+                to_parquet(answer, fresh)
+            case Form.csv:
+                fresh.write_bytes(to_csv(answer))
+            case Form.json:
+                fresh.write_bytes(to_json(answer) + b"\n")
+            case Form.table:
+                fresh.write_text(to_text(answer) + "\n")
+
+    replace_file(path, write)
+
+
 def to_text(answer: Answer, max_width: int = 60) -> str:
     """Columns that line up: numbers to the right, long values cut with …"""
     schema = answer.table.schema
-    cells = [[cut(_line(value), max_width) for value in row] for row in rows(answer.table)]
+    cells = [[cut(_line(value), max_width) for value in row] for row in rows(answer.table.to_batches())]
     right = {place for place, field in enumerate(schema) if _is_number(field.type)}
     body = aligned([schema.names, *cells], right, rule=True)
     note = f"({answer.table.num_rows} row{'' if answer.table.num_rows == 1 else 's'}"
@@ -67,9 +124,9 @@ def to_text(answer: Answer, max_width: int = 60) -> str:
     return "\n".join([*body, note])
 
 
-def rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
     """Row after row, also where two columns have one name."""
-    for batch in table.to_batches():
+    for batch in batches:
         yield from zip(*(_values(column) for column in batch.columns), strict=True)
 
 
@@ -101,6 +158,16 @@ def plain(value: Any) -> Any:
             return [plain(item) for item in value]
         case _:
             return str(value)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _csv(lines: Iterable[Sequence[str]]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue().encode()
 
 
 def _values(column: pa.Array) -> list[Any]:

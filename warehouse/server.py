@@ -1,11 +1,13 @@
 """The server: SQL over HTTP, the dashboard, the quality report. `python -m warehouse.server`.
 
-POST /v1/sql       a query, through the sandbox; JSON, Arrow or CSV
+POST /v1/sql       a query, through the sandbox; JSON, Arrow or CSV. GET: what runs. DELETE /v1/sql/{id}: cancel
 GET  /v1/catalog   schemas, tables, columns, metrics
 GET  /v1/live      live numbers as server-sent events (warehouse/dashboard)
 GET  /quality/     the newest data-quality report
 GET  /             the dashboard
 GET  /healthz, /metrics
+
+Beyond loopback all but the last two ask for an API key (warehouse/access).
 """
 
 from __future__ import annotations
@@ -18,52 +20,50 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import Scope
 
 from infra import log
-from infra.errors import PlaylakeError, QueryError
+from infra.errors import PlaylakeError, QueryError, RequestRefused, SettingsError
 from infra.http_server import HttpServer
 from infra.settings import Settings
-from warehouse import answers, build, catalog, publication
+from warehouse import build, catalog, publication
+from warehouse.access.body_limit import BodyLimit
+from warehouse.access.door import Door, Doorkeeper, is_loopback
 from warehouse.dashboard.router import Dashboard
 from warehouse.last_audit import LastAudit
 from warehouse.live import LiveFeed
 from warehouse.quality import ledger
 from warehouse.sandbox import confine
 from warehouse.sandbox.pool import Sandbox
+from warehouse.sql_routes import SqlRoutes
 
-STATUS = {"refused": 400, "failed": 400, "timeout": 408, "too_large": 413, "busy": 503, "unavailable": 503}
+STATUS = {
+    "refused": 400, "failed": 400, "bad_id": 400,
+    "unknown_key": 401, "not_allowed": 403,
+    "timeout": 408, "cancelled": 409, "id_in_use": 409, "too_large": 413,
+    "too_fast": 429, "too_many": 429,
+    "busy": 503, "unavailable": 503,
+}  # fmt: skip
+"""Reason of a QueryError or a RequestRefused → status of the answer."""
+BUSY_RETRY_S = 1.0
 GRACE_S = 2
 """How long open answers may go on after SIGTERM; event streams would go on for ever."""
 TIDY_S = 30.0
+CATALOG_AGE_S = 1.0
 
-QUERIES = Counter("playlake_server_queries", "Queries of users by outcome", ["outcome"])
-QUERY_SECONDS = Histogram("playlake_server_query_seconds", "Time of users' queries that gave an answer")
+REFUSED = Counter("playlake_server_refused", "Requests that were not let in, by reason", ["reason"])
 
 logger = logging.getLogger(__name__)
-
-
-class SqlRequest(BaseModel):
-    """Body of POST /v1/sql. `parameters`: a list for ?, an object for $name."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sql: str = Field(max_length=100_000)
-    parameters: list[Any] | dict[str, Any] | None = None
-    format: Literal["json", "arrow", "csv"] = "json"
-    max_rows: int | None = Field(default=None, ge=0)
-    timeout_s: float | None = Field(default=None, gt=0)
 
 
 class Server:
@@ -71,57 +71,37 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.door = Door(settings)
         self.sandbox = Sandbox(settings)
+        self.reader = catalog.CatalogReader(self.sandbox, settings.warehouse)
         self.live = LiveFeed(settings)
+        self.routes = SqlRoutes(settings, self.sandbox, _query_problem)
         self.dashboard = Dashboard(settings, LastAudit(settings))
 
     def app(self) -> FastAPI:
         """The application; its lifespan starts and stops the live feed, the dashboard and the sandbox."""
         # FastAPI's own documentation pages load their scripts from elsewhere: /reference is ours, /openapi.json stays.
         app = FastAPI(title="playlake", lifespan=self._lifespan, docs_url=None, redoc_url=None)
-        if _is_loopback(self.settings.host):
+        app.add_middleware(BodyLimit, refuse=_refused)
+        app.add_middleware(Doorkeeper, door=self.door, refuse=_refused)
+        if is_loopback(self.settings.host):
             # A web page elsewhere may resolve its own name to this machine: it must not get to ask questions here.
             app.add_middleware(TrustedHostMiddleware, allowed_hosts=[self.settings.host, "localhost"])
-        app.post("/v1/sql", response_class=Response)(self.sql)
+        app.include_router(self.routes.router)
         app.get("/v1/catalog", response_class=Response)(self.catalog)
         app.get("/healthz")(self.healthz)
         app.get("/metrics", include_in_schema=False)(self.metrics)
         app.include_router(self.dashboard.router)
         app.mount("/quality", _Report(directory=ledger.home(self.settings) / "docs", html=True, check_dir=False))
         app.exception_handler(QueryError)(self.on_query_error)
+        app.exception_handler(RequestRefused)(self.on_refused)
         app.exception_handler(PlaylakeError)(self.on_error)
         app.exception_handler(RequestValidationError)(self.on_invalid)
         return app
 
-    async def sql(self, request: SqlRequest) -> Response:
-        """Run one read-only query over gold, silver, live and metrics."""
-        try:
-            answer = await run_in_threadpool(
-                self.sandbox.query,
-                request.sql,
-                request.parameters,
-                timeout_s=request.timeout_s,
-                max_rows=request.max_rows,
-            )
-        except QueryError as error:
-            QUERIES.labels(error.reason).inc()
-            raise
-        QUERIES.labels("answered").inc()
-        QUERY_SECONDS.observe(answer.elapsed_s)
-        encode, media_type = {
-            "json": (answers.to_json, answers.JSON_TYPE),
-            "arrow": (answers.to_arrow, answers.ARROW_TYPE),
-            "csv": (answers.to_csv, answers.CSV_TYPE),
-        }[request.format]
-        body = await run_in_threadpool(encode, answer)
-        headers = {"X-Playlake-Truncated": str(answer.truncated).lower()}
-        if answer.publish_id:
-            headers["X-Playlake-Publish"] = answer.publish_id
-        return Response(body, media_type=media_type, headers=headers)
-
     async def catalog(self) -> Response:
         """What can be asked."""
-        found = await run_in_threadpool(catalog.read, self.sandbox)
+        found = await run_in_threadpool(self.reader.read, CATALOG_AGE_S)
         return Response(msgspec.json.encode(found), media_type="application/json")
 
     async def healthz(self) -> dict[str, Any]:
@@ -140,7 +120,10 @@ class Server:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     async def on_query_error(self, _request: Request, error: QueryError) -> Response:
-        return _problem(STATUS[error.reason], error.reason, str(error))
+        return _query_problem(error)
+
+    async def on_refused(self, _request: Request, refused: RequestRefused) -> Response:
+        return _refused(refused)
 
     async def on_error(self, _request: Request, error: PlaylakeError) -> Response:
         logger.error("request failed", extra={"reason": str(error)})
@@ -162,6 +145,7 @@ class Server:
             tidying.cancel()
             await run_in_threadpool(self.live.stop)
             await run_in_threadpool(self.sandbox.close)
+            self.routes.close()
 
     async def _tidy(self) -> None:
         """Keep children warm for the newest publish and remove files that nobody reads any more."""
@@ -208,15 +192,41 @@ async def serve(settings: Settings) -> int:
     return 0 if server.started else 1
 
 
-def _problem(status: int, reason: str, message: str) -> Response:
-    body = msgspec.json.encode({"error": {"reason": reason, "message": message}})
-    return Response(body, status, media_type="application/json")
+def _query_problem(error: QueryError, query_id: str | None = None) -> Response:
+    """Why there is no answer, and at which character of the query where that is known."""
+    response = _problem(STATUS[error.reason], error.reason, str(error), position=error.position, query_id=query_id)
+    if query_id is not None:
+        response.headers["X-Playlake-Query"] = query_id
+    if error.reason == "busy":
+        response.headers["Retry-After"] = f"{BUSY_RETRY_S:.0f}"
+    return response
 
 
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host.startswith("127.")
+def _refused(refused: RequestRefused) -> Response:
+    REFUSED.labels(refused.reason).inc()
+    response = _problem(STATUS[refused.reason], refused.reason, str(refused))
+    if refused.reason == "unknown_key":
+        response.headers.append("WWW-Authenticate", 'Bearer realm="playlake"')
+        response.headers.append("WWW-Authenticate", 'Basic realm="playlake: an API key as the password"')
+    if refused.retry_after_s is not None:
+        response.headers["Retry-After"] = f"{refused.retry_after_s:.0f}"
+    return response
+
+
+def _problem(status: int, reason: str, message: str, **more: object) -> Response:
+    error = {"reason": reason, "message": message} | {name: value for name, value in more.items() if value is not None}
+    return Response(msgspec.json.encode({"error": error}), status, media_type="application/json")
+
+
+def main() -> int:
+    """Exit code. A server that must not start says why in one line of its log."""
+    log.setup("server")
+    try:
+        return asyncio.run(serve(Settings.from_env()))
+    except SettingsError as error:
+        logger.critical(str(error))
+        return 1
 
 
 if __name__ == "__main__":
-    log.setup("server")
-    sys.exit(asyncio.run(serve(Settings.from_env())))
+    sys.exit(main())

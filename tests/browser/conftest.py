@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -68,9 +69,10 @@ class Served:
         """The dashboard alone: no broker, no sandbox."""
         self._start("tests.browser.serve", str(self.home), str(self.port))
 
-    def start_whole_server(self) -> None:
+    def start_whole_server(self, server_keys: str = "") -> None:
         """The server as it is in service, but for the broker."""
-        settings = Settings(home=self.home, server_port=self.port, kafka_port=free_ports(1)[0])
+        port = free_ports(1)[0]
+        settings = Settings(home=self.home, server_port=self.port, kafka_port=port, server_keys=server_keys)
         self._start("warehouse.server", env=os.environ | settings.to_env())
 
     def _start(self, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
@@ -81,6 +83,9 @@ class Served:
         while time.monotonic() < until:
             try:
                 urllib.request.urlopen(self.url, timeout=5).close()
+                return
+            except urllib.error.HTTPError as error:
+                assert error.code == 401, "it is up, and asks for a key"
                 return
             except OSError:
                 assert self._server.poll() is None, (self.home / "server.log").read_text()[-3000:]

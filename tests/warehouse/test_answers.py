@@ -3,12 +3,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from infra.errors import SettingsError
 from warehouse import answers
+from warehouse.forms import Form, form_of
 from warehouse.sandbox.pool import Answer
 
 
@@ -70,6 +74,36 @@ def test_csv_can_be_read_back() -> None:
 def test_arrow_keeps_types() -> None:
     given = answer("SELECT 1::TINYINT AS a, [1.5] AS b")
     assert pa.ipc.open_stream(answers.to_arrow(given)).read_all().equals(given.table)
+
+
+def test_parquet_keeps_what_it_can(tmp_path: Path) -> None:
+    given = answer(
+        "SELECT 1::HUGEINT AS a, 2 AS a, INTERVAL '1 day' AS i, [1.5] AS l, {'x': 1} AS s, NULL AS n, "
+        "TIMESTAMPTZ '2026-01-15 20:30:45+00' AS t, MAP {'k': 1} AS m"
+    )
+    answers.to_parquet(given, tmp_path / "a.parquet")
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert table.schema.names == ["a", "a_2", "i", "l", "s", "n", "t", "m"]
+    row = table.to_pylist()[0]
+    assert (row["a"], row["a_2"], row["i"], row["l"], row["s"]) == (1, 2, "P0M1DT0S", [1.5], {"x": 1})
+    assert table.schema.field("t").type == pa.timestamp("us", tz="UTC")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", "n\n1\n"), ("a.json", '"rows":[[1]]'), ("a.txt", "n\n-\n1\n(1 row)\n"), ("a", "n\n-\n1\n(1 row)\n")],
+)
+def test_a_file_is_what_its_ending_says(tmp_path: Path, name: str, content: str) -> None:
+    file = tmp_path / name
+    file.write_text("what was there before, which is longer")
+    answers.write_file(answer("SELECT 1 AS n"), form_of(None, file), file)
+    assert content in file.read_text()
+    assert "before" not in file.read_text()
+
+
+def test_parquet_needs_a_file() -> None:
+    with pytest.raises(SettingsError, match="parquet is for files: name one with `--output FILE`"):
+        form_of(Form.parquet, None)
 
 
 def test_table_lines_up() -> None:

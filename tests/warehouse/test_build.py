@@ -194,6 +194,7 @@ def _read_until_told(folder: Path, results: multiprocessing.Queue[tuple[int, lis
     """Open what is in force again and again; every answer must be one publish, whole."""
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+    results.put((0, []))  # from here on it can be told to stop
     seen, wrong = 0, []
     while not stop:
         try:
@@ -218,6 +219,8 @@ def test_readers_see_whole_publishes_while_files_are_swapped(lake: Lake, seconds
     readers = [context.Process(target=_read_until_told, args=(lake.settings.warehouse, results)) for _ in range(2)]
     for reader in readers:
         reader.start()
+    for _ in readers:
+        results.get(timeout=60)
     end = time.monotonic() + seconds
     number = 1
     while time.monotonic() < end or number < 4:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 import pytest
 
 from infra.errors import QueryError
@@ -20,7 +21,11 @@ from tests.warehouse.lake import NOON, Lake
 from tests.warehouse.test_live_state import now, record
 from warehouse import live
 from warehouse.live_state import LiveState
-from warehouse.sandbox.pool import GRACE_S, Sandbox
+from warehouse.sandbox.child import GRACE_S
+from warehouse.sandbox.pool import Sandbox
+
+BUSY = "SELECT sum(hash(a.range)) FROM range(100000000) a, range(1000) b"
+"""Computes for hours."""
 
 
 @pytest.fixture
@@ -186,6 +191,66 @@ def test_memory_that_duckdb_does_not_count_is_watched(published: Lake) -> None:
         assert time.monotonic() - started < 20
 
 
+def test_a_query_is_cancelled_from_elsewhere(published: Lake) -> None:
+    cancelled = threading.Event()
+    caught: list[QueryError] = []
+    with Sandbox(replace(published.settings, query_timeout_s=90.0), warm=1) as sandbox:
+
+        def ask() -> None:
+            with pytest.raises(QueryError) as error:
+                sandbox.query(BUSY, cancelled=cancelled)
+            caught.append(error.value)
+
+        one(sandbox, "SELECT 1")
+        thread = threading.Thread(target=ask)
+        thread.start()
+        child = wait_for_busy_child()
+        started = time.monotonic()
+        cancelled.set()
+        thread.join(20)
+        assert time.monotonic() - started < 1
+        assert [error.reason for error in caught] == ["cancelled"]
+        child.wait(5)
+
+
+def test_a_stream_waits_for_its_reader_and_its_time_stands_still(published: Lake) -> None:
+    """2 s of time, of which the reader takes 3: the answer is whole, and never lay in memory as a whole."""
+    settings = replace(published.settings, query_timeout_s=2.0)
+    with Sandbox(settings, warm=0) as sandbox:
+        sql = "SELECT range, repeat('x', 200) AS text FROM range(90000)"
+        with sandbox.stream(sql) as stream:
+            content = bytearray()
+            for number, piece in enumerate(stream):
+                assert stream.end is None
+                assert len(piece) < 3_000_000
+                if number in (1, 3):
+                    time.sleep(1.5)
+                content += piece
+        assert stream.end is not None and (stream.end.rows, stream.end.truncated) == (90_000, False)
+        assert pa.ipc.open_stream(bytes(content)).read_all()["range"].to_pylist() == list(range(90_000))
+
+
+def test_a_stream_left_early_ends_its_query(sandbox: Sandbox) -> None:
+    with sandbox.stream("SELECT * FROM range(1000000000)", max_rows=100_000) as stream:
+        next(iter(stream))
+        busy = set(descendants())
+    _, alive = psutil.wait_procs(busy, timeout=1)
+    assert len(alive) < len(busy)
+    assert one(sandbox, "SELECT 1") == 1
+
+
+def test_a_cut_stream_says_so_in_itself(sandbox: Sandbox) -> None:
+    for max_rows, told in ((5, {b"playlake.truncated": b"true"}), (10, None)):
+        with sandbox.stream("FROM range(10)", max_rows=max_rows) as stream:
+            reader = pa.ipc.open_stream(b"".join(stream))
+        batches = []
+        with contextlib.suppress(StopIteration):
+            while True:
+                batches.append(reader.read_next_batch_with_custom_metadata())
+        assert sum(batch.num_rows for batch, _ in batches) == max_rows
+        assert (batches[-1][1] and dict(batches[-1][1])) == told
+
+
 def test_a_process_that_is_killed_is_replaced(sandbox: Sandbox) -> None:
     assert one(sandbox, "SELECT 1") == 1
     for process in descendants():
@@ -201,7 +266,7 @@ def test_a_query_whose_process_is_killed_fails_alone(published: Lake) -> None:
 
         def ask() -> None:
             with pytest.raises(QueryError) as error:
-                sandbox.query("SELECT sum(hash(a.range)) FROM range(100000000) a, range(1000) b")
+                sandbox.query(BUSY)
             caught.append(error.value)
 
         one(sandbox, "SELECT 1")
@@ -245,7 +310,7 @@ def test_too_many_at_once_are_turned_away(published: Lake, monkeypatch: pytest.M
 
         def ask() -> None:
             with pytest.raises(QueryError):
-                sandbox.query("SELECT sum(hash(a.range)) FROM range(100000000) a, range(1000) b")
+                sandbox.query(BUSY)
 
         slow = threading.Thread(target=ask)
         slow.start()

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,46 +13,9 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from infra.settings import ROOT, Settings
 from tests.conftest import isolated_settings
 from tests.warehouse.lake import Lake
-
-
-class Running:
-    """`python -m warehouse.server` with settings of its own."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.log = settings.home / "server.log"
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PLAYLAKE_")} | settings.to_env()
-        with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "warehouse.server"], cwd=ROOT, env=environment, stdout=out, stderr=out
-            )
-        self.url = f"http://127.0.0.1:{settings.server_port}"
-        self.http = httpx.Client(base_url=self.url, timeout=30)
-        end = time.monotonic() + 60
-        while True:
-            try:
-                self.http.get("/healthz").raise_for_status()
-                return
-            except httpx.HTTPError:
-                if time.monotonic() > end or self.process.poll() is not None:
-                    self.stop()
-                    raise AssertionError(self.log.read_text()[-3000:]) from None
-                time.sleep(0.1)
-
-    def sql(self, sql: str, **fields: object) -> httpx.Response:
-        return self.http.post("/v1/sql", json={"sql": sql, **fields})
-
-    def stop(self) -> int:
-        """Exit code after SIGTERM."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(20)
-        finally:
-            self.process.kill()
+from tests.warehouse.serving import Running
 
 
 @pytest.fixture(scope="module")

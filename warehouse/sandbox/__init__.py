@@ -1,8 +1,10 @@
 """Where other people's SQL runs: a one-shot process that can read the warehouse's files and do nothing else.
 
-    pool.py      the parent's side: warm children, limits from outside, answers
+    pool.py      the parent's side: warm children, places, answers
+    child.py     one of its processes: limits from outside, the answer as it comes
     worker.py    the child's side: attach, lock, run one statement, answer, exit
     frames.py    what the two say to each other
+    mistakes.py  what a failed query is told: where it is wrong, which names are near
     gate.py      which statements are let through
     confine.py   what the operating system forbids the child
 

@@ -49,10 +49,11 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """There is no answer. `reason` as in QueryError."""
+    """There is no answer. `reason` and `position` as in QueryError."""
 
     reason: str
     message: str
+    position: int | None = None
 
 
 def send(line: socket.socket, kind: bytes, content: bytes | memoryview) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import QueryError
+from warehouse.sandbox import mistakes
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, Statement
@@ -47,7 +48,7 @@ def check(connection: DuckDBPyConnection, sql: str) -> Statement:
     try:
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
-        raise QueryError(str(error)) from None
+        raise mistakes.explain(connection, error, sql) from None
     objection = _objection(connection, sql, [statement.type.name for statement in statements])
     if objection is not None:
         raise QueryError(objection, "refused")

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ import pyarrow as pa
 
 from infra.errors import QueryError
 from warehouse import attach
-from warehouse.sandbox import confine, gate
+from warehouse.sandbox import confine, gate, mistakes
 from warehouse.sandbox.frames import CONTROL_BYTES, QUERY_BYTES, Birth, End, Failure, Query, receive, send
 
 BATCH_ROWS = 8192
+FRAME_BYTES = 256_000
+"""Pieces of an answer are no larger, so that the parent need not hold a whole batch of rows to pass it on."""
+TRUNCATED = "playlake.truncated"
+"""Metadata of an answer's last batch when there were more rows than it may have."""
 
 
 def zygote(control: socket.socket) -> None:
@@ -61,14 +66,14 @@ def _live(line: socket.socket, birth: Birth) -> None:
 
 def _serve(line: socket.socket, birth: Birth) -> None:
     confine.die_with_parent()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not SIGINT: a Ctrl-C is for the parent to understand
     silence = os.open(os.devnull, os.O_RDWR)
     for handle in (0, 1, 2):
         os.dup2(silence, handle)  # some statements print
     confine.limit_resources(cpu_s=int(birth.timeout_s) + 10)
     confine.forbid_writing()
     connection = attach.connect(birth.memory_bytes)
+    connection.execute("SET errors_as_json = true")  # they say where
     attach.attach_published(connection, Path(birth.published) if birth.published else None)
     _warm(connection)
     send(line, b"R", b"")
@@ -80,27 +85,48 @@ def _serve(line: socket.socket, birth: Birth) -> None:
     attach.define_views(connection)
     attach.lock(connection)
     is_confined = confine.forbid_files_and_network()
-    alarm = threading.Timer(query.timeout_s, connection.interrupt)
-    alarm.daemon = True
-    alarm.start()
-    rows, truncated = _answer(connection, query, line)
+    out = _Frames(line, query.max_bytes)
+    _interrupt_when_due(connection, query.timeout_s, out)
+    rows, truncated = _answer(connection, query, out)
     send(line, b"E", msgspec.json.encode(End(rows=rows, truncated=truncated, landlock=is_confined)))
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, query: Query, line: socket.socket) -> tuple[int, bool]:
+def _interrupt_when_due(connection: duckdb.DuckDBPyConnection, timeout_s: float, out: _Frames) -> None:
+    """Stop the query when its time is up. What it waits for its reader does not count."""
+    started = time.monotonic()
+
+    def watch() -> None:
+        while (left := started + timeout_s + out.waited_s() - time.monotonic()) > 0:
+            time.sleep(left)
+        connection.interrupt()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, query: Query, out: _Frames) -> tuple[int, bool]:
     """Run the statement and send its rows; number of rows sent, and whether there were more."""
-    statement = gate.check(connection, query.sql)
-    reader = connection.execute(statement, query.parameters).to_arrow_reader(BATCH_ROWS)
+    try:
+        statement = gate.check(connection, query.sql)
+        reader = connection.execute(statement, query.parameters).to_arrow_reader(BATCH_ROWS)
+        return _send_rows(reader, query.max_rows, out)
+    except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+        raise
+    except duckdb.Error as error:
+        raise mistakes.explain(connection, error, query.sql) from None
+
+
+def _send_rows(reader: pa.RecordBatchReader, max_rows: int, out: _Frames) -> tuple[int, bool]:
     rows, truncated = 0, False
-    out = _Frames(line, query.max_bytes)
     with pa.ipc.new_stream(out, reader.schema) as stream:
         for batch in reader:
-            room = query.max_rows - rows
+            room = max_rows - rows
             truncated = batch.num_rows > room
             if room:
                 stream.write_batch(batch.slice(0, room))
             rows += min(room, batch.num_rows)
             if truncated:
+                # Who reads only the stream learns it there: one more batch without rows says so.
+                stream.write_batch(batch.slice(0, 0), custom_metadata={TRUNCATED: "true"})
                 break
     return rows, truncated
 
@@ -121,6 +147,13 @@ class _Frames(io.RawIOBase):
         self._line = line
         self._room = max_bytes
         self._max_bytes = max_bytes
+        self._waited_s = 0.0
+        self._since: float | None = None
+
+    def waited_s(self) -> float:
+        """Time spent so far until the reader took what was written."""
+        since = self._since
+        return self._waited_s + (0.0 if since is None else time.monotonic() - since)
 
     def writable(self) -> bool:
         return True
@@ -131,13 +164,17 @@ class _Frames(io.RawIOBase):
         if self._room < 0:
             msg = f"the answer is larger than {self._max_bytes:,} bytes; select fewer columns or rows, or aggregate"
             raise QueryError(msg, "too_large")
-        send(self._line, b"D", content)
+        self._since = time.monotonic()
+        for start in range(0, len(content), FRAME_BYTES):
+            send(self._line, b"D", content[start : start + FRAME_BYTES])
+        since, self._since = self._since, None
+        self._waited_s += time.monotonic() - since
         return len(content)
 
 
 def _send_failure(line: socket.socket, error: BaseException) -> None:
     if isinstance(error, QueryError):
-        failure = Failure(reason=error.reason, message=str(error))
+        failure = Failure(reason=error.reason, message=str(error), position=error.position)
     elif isinstance(error, duckdb.InterruptException):
         failure = Failure(reason="timeout", message="the query ran out of time")
     elif isinstance(error, duckdb.OutOfMemoryException | MemoryError):

@@ -3,6 +3,7 @@
 export interface Column {
   readonly name: string;
   readonly type: string;
+  readonly unit: string | null;
   readonly comment: string | null;
 }
 

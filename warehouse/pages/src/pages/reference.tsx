@@ -86,6 +86,7 @@ function TableEntry({ table }: { readonly table: Table }) {
                 <code>{column.name}</code>
               </th>
               <td>{column.type}</td>
+              <td>{column.unit}</td>
               <td>{column.comment}</td>
             </tr>
           ))}

@@ -1,0 +1,70 @@
+"""What columns mean that no published table has: those of the live file, of the publish record and of the views."""
+
+from __future__ import annotations
+
+from schemas.metrics.parts import VIEW_PARTS
+from schemas.metrics.registry import SESSION_METRICS
+from schemas.quality import DIMENSIONS, PARTS
+from schemas.tables.sessions import SESSIONS
+
+_ROLLUP = {
+    "rollup": "named rollup; the dimensions that it does not keep are null in its rows",
+    "minute": "start of the minute in which it happened, UTC",
+    "startup_histogram": "startups by bucket: bucket i counts those in [2^(i/4), 2^((i+1)/4)) ms",
+    **dict.fromkeys(DIMENSIONS, "of the views that the row counts; null where the rollup does not keep it"),
+    **PARTS,
+}
+_CLOCK = {
+    "publish_id": "the publish in force",
+    "published_at": "when batch published it",
+    "cutover_minute": "minutes before it are answered by published tables, minutes from it on by live ones",
+    "written_at": "when the server wrote the live file",
+    "kept_from": "first minute that the live file holds",
+    "gap_from": "first minute that neither side has; null when there is no gap",
+    "gap_to": "the minute after the last that neither side has",
+}
+_NOW = {
+    "received_at": "the broker's clock: received time of the newest event that counts",
+    "concurrent": "viewers at this moment: sessions that play or stall",
+    "open_sessions": "sessions that have not ended, as the worker holds them",
+    "events": "events taken in since the topic's beginning",
+    "late": "events too late for a live minute; batch adds them",
+    "duplicates": "events that had come before",
+    "rejected": "records that break their contract",
+}
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "live.quality_minute": _ROLLUP,
+    "metrics.quality_minute": _ROLLUP,
+    "live.now": _NOW
+    | {
+        "topic": "Kafka topic that its sessions are made of",
+        "partition": "Kafka partition",
+        "position": "offset of the next record to take",
+        "applied": "records since the topic's beginning: events, late, duplicates, rejected and those that wait",
+    },
+    "live.meta": _CLOCK,
+    "main.meta": _CLOCK | {"versions": "published table → version of its Delta table"},
+    "metrics.cutover": {"minute": _CLOCK["cutover_minute"]},
+    "metrics.freshness": _CLOCK
+    | {
+        "live_to": "newest live minute",
+        "live_at": "received time of the newest event that live numbers count",
+        "live_written_at": _CLOCK["written_at"],
+    },
+    "metrics.pulse": _NOW | {"plays_last_minute": "attempts of the last closed minute"},
+    "metrics.trending_titles": {
+        "content_id": "the title",
+        "viewers": "average viewers of the last 5 closed minutes",
+        "viewers_before": "average viewers of the 30 minutes before them",
+        "change": "viewers - viewers_before",
+        "surge": "change / sqrt(viewers_before + 1): the gain against the noise of small numbers",
+        "plays": "attempts of the last 5 closed minutes",
+    },
+    "metrics.session_quality": {
+        **{part: doc for part, (_, doc) in VIEW_PARTS.items()},
+        **{metric.name: metric.meaning for metric in SESSION_METRICS},
+        **{column.name: column.doc for column in SESSIONS.columns},
+    },
+}
+"""Table as it is asked for → column → meaning."""
