@@ -23,7 +23,6 @@ from deltalake.transaction import AddAction
 from batch.delta_log import TableFile, commit, files_in, types_of
 from batch.history import is_same, log_of
 from batch.isolate import isolate
-from batch.stage import REMOVED
 from batch.staged_files import actions_of, rows_of
 from infra.errors import LakeDamaged, StageRefused
 from schemas.stage import Manifest, StagedTable
@@ -76,6 +75,8 @@ def _misfit(staged: DeltaTable, target: DeltaTable, adds: Iterable[AddAction], *
     They have the table's columns, or some of them; all of them where it is made anew. They have no nulls where the
     table must have none: the stage's schema says so, or every file does.
     """
+    if "deletionVectors" in (target.protocol().reader_features or []):
+        return "expected a table whose files alone say which rows it has, found one with deletion vectors"
     if (ours := staged.metadata().partition_columns) != (theirs := target.metadata().partition_columns):
         return f"expected partitions by {theirs}, staged are partitions by {ours}"
     made, there = types_of(staged.schema()), types_of(target.schema())
@@ -111,8 +112,7 @@ def _going(target: DeltaTable, table: Table, manifest: Manifest, lake_root: str)
         return list(files_in(target, table.partition_by, staged.dates))
     if staged.removed is None:
         return []
-    keys = Path(table.staging_path(lake_root) + REMOVED)
-    return isolate(target, table, keys, staged.removed, (TRANSACTION, target.version() + 1))
+    return isolate(target, table, lake_root, staged.removed, TRANSACTION)
 
 
 def _linked(table: Table, staging: Path, target: Path, add: AddAction, stage_id: str) -> AddAction:

@@ -23,6 +23,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from batch.day_files import Layout, parquet_writer
 from batch.delta_log import TableFile, commit, files_in
 from batch.history import log_of
+from batch.stage import REMOVED
 from batch.staged_files import actions_of, added_file, rows_of
 from infra.disk import replace_file
 from infra.errors import LakeDamaged
@@ -41,15 +42,15 @@ AT_ONCE = 2
 NOTE = "rows that go have files of their own"
 
 
-def isolate(target: DeltaTable, table: Table, keys: Path, at: int, transaction: tuple[str, int]) -> list[TableFile]:
+def isolate(target: DeltaTable, table: Table, lake_root: str, at: int, transaction: str) -> list[TableFile]:
     """Give the rows that go files of their own, which are returned: the next commit is to remove them.
 
-    keys          the staged table of keys that go (`batch/stage.py`), and `at`, its version
-    transaction   of the commit that splits files: of two writers that began at the same version one fails
+    at            version of the staged table of keys that go (`batch/stage.py`)
+    transaction   raised by the commit that splits files: of two writers that began at the same version one fails
 
     Raises LakeDamaged when the table has not each of these rows once, CommitFailedError when another writer was first.
     """
-    folder = Path(target.table_uri.removeprefix("file://"))
+    folder, keys = Path(table.path(lake_root)), Path(table.staging_path(lake_root) + REMOVED)
     listed = actions_of(log_of(keys, at))
     going = _keys(table, keys, listed)
     files = list(files_in(target, table.partition_by, going))
@@ -68,7 +69,8 @@ def isolate(target: DeltaTable, table: Table, keys: Path, at: int, transaction: 
     if shared:
         actions: list[AddAction | RemoveAction] = [action for pair in halves for action in pair]
         actions += [file.removal(is_change=False) for file, _ in shared]
-        commit(target, actions, table.partition_by, NOTE, transaction, is_maintenance=True)
+        following = (transaction, target.version() + 1)
+        commit(target, actions, table.partition_by, NOTE, following, is_maintenance=True)
     alone = [TableFile(goes.path, goes.size, dict(goes.partition_values)) for _, goes in halves]
     return [*alone, *(file for file, goes in flags if goes.all())]
 

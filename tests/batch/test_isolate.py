@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, get_ident
 from typing import Any, NoReturn
@@ -14,10 +15,11 @@ import pytest
 from deltalake import DeltaTable
 
 from batch import adopt, isolate
-from batch.delta_log import commit
+from batch.delta_log import commit, create
 from batch.history import has_new_files, is_feed_whole, is_same
 from infra.errors import LakeDamaged, StageRefused
 from infra.settings import Settings
+from schemas.derive import arrow_schema
 from tests.batch.visits import MONDAY, SILVER, TUESDAY, Row, exchange, feed, names, put, row, staged
 
 
@@ -52,6 +54,20 @@ def test_whole_files_go_as_they_are(lake: Settings) -> None:
     assert put(lake, SILVER, exchange(lake, [], [row("d", TUESDAY)], "s2")) == 2
     assert names(lake, SILVER) == ["a", "b", "c"]
     assert feed(lake, SILVER, 2) == [("delete", "d")]
+
+
+def test_a_lake_may_have_any_name(settings: Settings) -> None:
+    lake = replace(settings, lake=str(settings.home / "my lake, 100 %"))
+    put(lake, SILVER, staged(lake, SILVER, [row("a"), row("b")], "s1"))
+    put(lake, SILVER, exchange(lake, [row("c")], [row("a")], "s2"))
+    assert names(lake, SILVER) == ["b", "c"]
+
+
+def test_a_table_whose_files_do_not_say_what_it_has_is_refused(settings: Settings) -> None:
+    marks = {"delta.enableDeletionVectors": "true"}
+    create(path_of(settings), arrow_schema(SILVER.columns), SILVER.partition_by, "", marks)
+    with pytest.raises(LakeDamaged, match="found one with deletion vectors"):
+        put(settings, SILVER, staged(settings, SILVER, [row("a")], "s1"))
 
 
 def test_cut_off_between_its_two_commits_it_can_be_made_again(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
