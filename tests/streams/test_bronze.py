@@ -16,6 +16,7 @@ import pytest
 from infra.kafka import producer_config
 from infra.settings import Settings
 from infra.topics import offsets
+from infra.waiting import until
 from schemas.examples import fullest, smallest
 from schemas.registry import EVENT_TOPICS, PLAYBACK
 from schemas.table import Table
@@ -102,9 +103,16 @@ def test_killed_at_a_chosen_moment(
 
 
 def test_two_processes_share_and_take_over(kafka: Settings, topics: Mapping[str, Topic]) -> None:
+    every = len(offsets(kafka, SOURCES))
+
+    def is_shared() -> bool:
+        claims = [line for line in log_of(kafka).splitlines() if "claimed partitions" in line]
+        return any(0 < len(json.loads(line)["positions"]) < every for line in claims)
+
     bad = produce(kafka, 3000)
     with sink(kafka, "g") as first, sink(kafka, "g") as second:
         wait_caught_up(kafka, 30, first, second)
+        until("both to have a part of the partitions", is_shared, 30)
         for part in range(1, 4):
             bad += produce(kafka, 1000, seed=part, first=3000 * part)
         stop(first)
@@ -112,9 +120,6 @@ def test_two_processes_share_and_take_over(kafka: Settings, topics: Mapping[str,
         wait_caught_up(kafka, 30, second)
         stop(second)
     assert assert_each_record_once(kafka) == {"rows": 7000 - bad, "letters": bad}
-    shared = [line for line in log_of(kafka).splitlines() if "claimed partitions" in line]
-    every = len(offsets(kafka, SOURCES))
-    assert any(0 < len(json.loads(line)["positions"]) < every for line in shared), "they never shared"
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,11 @@ async def test_two_workers_share_a_topic_and_hand_over(kafka: Settings, topic: s
         async with second.running():
             await until(lambda: bool(second.asked))
             at = [len(first.taken[partition].values) for partition in (0, 1)]
+            for partition in (0, 1):  # they may have come to the end while the group was forming
+                send(kafka, topic, numbers(1500, 250), partition)
             await until(lambda: all(len(first.taken[p].values) > at[p] + 100 for p in (0, 1)))
             for partition in (0, 1):
-                send(kafka, topic, numbers(1500, 500), partition)
+                send(kafka, topic, numbers(1750, 250), partition)
         await until(lambda: len(first.values) == 4000, 30, lambda: len(first.values))
         await asyncio.sleep(0.2)
     assert first.gaps == second.gaps == []
