@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from warehouse.sandbox import confine, gate, mistakes
 from warehouse.sandbox.frames import CONTROL_BYTES, QUERY_BYTES, Birth, End, Failure, Query, receive, send
 
 BATCH_ROWS = 8192
+BATCH_BYTES = 500_000
+"""Whichever is less: who makes JSON of a batch has it in memory several times over."""
 FRAME_BYTES = 256_000
 """Pieces of an answer are no larger, so that the parent need not hold a whole batch of rows to pass it on."""
 TRUNCATED = "playlake.truncated"
@@ -121,14 +124,21 @@ def _send_rows(reader: pa.RecordBatchReader, max_rows: int, out: _Frames) -> tup
         for batch in reader:
             room = max_rows - rows
             truncated = batch.num_rows > room
-            if room:
-                stream.write_batch(batch.slice(0, room))
+            for part in _parts(batch.slice(0, room)):
+                stream.write_batch(part)
             rows += min(room, batch.num_rows)
             if truncated:
                 # Who reads only the stream learns it there: one more batch without rows says so.
                 stream.write_batch(batch.slice(0, 0), custom_metadata={TRUNCATED: "true"})
                 break
     return rows, truncated
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The rows again, about BATCH_BYTES at a time."""
+    at_once = max(1, batch.num_rows * BATCH_BYTES // max(1, batch.nbytes))
+    for start in range(0, batch.num_rows, at_once):
+        yield batch.slice(start, at_once)
 
 
 def _warm(connection: duckdb.DuckDBPyConnection) -> None:
