@@ -103,13 +103,13 @@ def test_killed_at_a_chosen_moment(
 
 
 def test_two_processes_share_and_take_over(kafka: Settings, topics: Mapping[str, Topic]) -> None:
+    bad = produce(kafka, 3000)
     every = len(offsets(kafka, SOURCES))
 
     def is_shared() -> bool:
         claims = [line for line in log_of(kafka).splitlines() if "claimed partitions" in line]
         return any(0 < len(json.loads(line)["positions"]) < every for line in claims)
 
-    bad = produce(kafka, 3000)
     with sink(kafka, "g") as first, sink(kafka, "g") as second:
         wait_caught_up(kafka, 30, first, second)
         until("both to have a part of the partitions", is_shared, 30)
