@@ -42,6 +42,7 @@ from warehouse.access.door import Door, Doorkeeper, is_loopback
 from warehouse.dashboard.router import Dashboard
 from warehouse.last_audit import LastAudit
 from warehouse.live import LiveFeed
+from warehouse.mcp import server as mcp_server
 from warehouse.quality import ledger
 from warehouse.sandbox import confine
 from warehouse.sandbox.pool import Sandbox
@@ -77,6 +78,7 @@ class Server:
         self.live = LiveFeed(settings)
         self.routes = SqlRoutes(settings, self.sandbox, _query_problem)
         self.dashboard = Dashboard(settings, LastAudit(settings))
+        self.agents, self.agents_app = mcp_server.over_http(settings, self.reader, self.routes)
 
     def app(self) -> FastAPI:
         """The application; its lifespan starts and stops the live feed, the dashboard and the sandbox."""
@@ -88,6 +90,7 @@ class Server:
             # A web page elsewhere may resolve its own name to this machine: it must not get to ask questions here.
             app.add_middleware(TrustedHostMiddleware, allowed_hosts=[self.settings.host, "localhost"])
         app.include_router(self.routes.router)
+        app.router.routes.extend(self.agents_app.routes)
         app.get("/v1/catalog", response_class=Response)(self.catalog)
         app.get("/healthz")(self.healthz)
         app.get("/metrics", include_in_schema=False)(self.metrics)
@@ -139,7 +142,7 @@ class Server:
         self.live.start()
         tidying = asyncio.create_task(self._tidy())
         try:
-            async with self.dashboard.running():
+            async with self.agents.session_manager.run(), self.dashboard.running():
                 yield
         finally:
             tidying.cancel()

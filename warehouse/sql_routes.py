@@ -22,12 +22,12 @@ from starlette.types import Scope as AsgiScope
 from infra.errors import QueryError
 from infra.settings import Settings
 from warehouse import answers
-from warehouse.access.door import visitor_of
+from warehouse.access.door import Visitor, visitor_of
 from warehouse.access.keys import Scope
 from warehouse.access.query_log import QueryLog, shown
 from warehouse.running import MOST, Asked, Running
 from warehouse.sandbox.frames import End
-from warehouse.sandbox.pool import Sandbox, Stream
+from warehouse.sandbox.pool import Answer, Parameters, Sandbox, Stream
 
 HELD_BYTES = 1_000_000
 """An answer no longer than this is whole before it is sent: errors are answers then, and headers complete."""
@@ -95,6 +95,25 @@ class SqlRoutes:
         except BaseException:
             self._running.end(asked, "broken")
             raise
+
+    async def whole(self, visitor: Visitor, sql: str, parameters: Parameters, max_rows: int) -> Answer:
+        """The same, all rows at once, for who called a tool. Raises QueryError, RequestRefused."""
+        asked = self._running.begin(visitor, sql, shown(parameters, False), None)
+        try:
+            answer = await to_thread.run_sync(
+                lambda: self._sandbox.query(sql, parameters, max_rows=max_rows, cancelled=asked.cancelled),
+                limiter=self._threads,
+                abandon_on_cancel=True,
+            )
+        except QueryError as error:
+            self._running.end(asked, error.reason)
+            raise
+        except BaseException:  # who asked does not wait any more, or the server is going down
+            asked.cancelled.set()
+            self._running.end(asked, "cancelled")
+            raise
+        self._running.end(asked, "answered", answer.table.num_rows, answer.publish_id)
+        return answer
 
     async def list_running(self, request: Request) -> Response:
         """The caller's queries that run or wait; with the scope admin everybody's."""
