@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from infra.settings import ROOT, Settings
 from schemas.metrics.registry import METRICS
 from tests.browser.views import Views, shared
 from tests.conftest import isolated_settings
+from tests.documents import examples
 from tests.warehouse.lake import Lake
 from tests.warehouse.serving import Running
 from warehouse.access.keys import KeyFile, Scope
@@ -28,6 +30,10 @@ from warehouse.catalog import CatalogReader
 from warehouse.mcp import telling
 from warehouse.sandbox.pool import Sandbox
 
+CONFIGURED = {
+    name: json.loads(text)["mcpServers"]["playlake"] for name, text in examples(ROOT / "docs" / "clients.md").items()
+}
+"""How a client is told of us, as the document says it."""
 TOOLS = {"list_tables", "describe", "query", "list_metrics", "explain_metric", "find_sessions", "session_timeline"}
 
 
@@ -58,7 +64,8 @@ class Agent:
 @asynccontextmanager
 async def over_stdio(settings: Settings) -> AsyncIterator[Agent]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("PLAYLAKE_")} | settings.to_env()
-    process = StdioServerParameters(command=sys.executable, args=["-m", "playlake", "mcp"], env=env, cwd=str(ROOT))
+    command = Path(sys.executable).with_name(Path(CONFIGURED["stdio"]["command"]).name)
+    process = StdioServerParameters(command=str(command), args=CONFIGURED["stdio"]["args"], env=env, cwd=str(ROOT))
     async with Client(process) as client:
         yield Agent(client)
 
@@ -68,7 +75,9 @@ async def over_http(url: str, key: str | None = None, mode: str = "auto") -> Asy
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=30) as http,
-        Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=mode) as client,
+        Client(
+            streamable_http_client(url + httpx.URL(CONFIGURED["http"]["url"]).path, http_client=http), mode=mode
+        ) as client,
     ):
         yield Agent(client)
 
@@ -137,7 +146,9 @@ def test_every_metric_says_how_it_is_asked(views: Views) -> None:
                 assert sandbox.query(told["ask"]).table.num_rows > 0, told["metric"]
             else:
                 elsewhere.add(told["tables"][0])
-    assert elsewhere == {f"gold.{name}_daily" for name in ("ads", "audience", "title", "views")}, "tables that this lake has not"
+    assert elsewhere == {f"gold.{name}_daily" for name in ("ads", "audience", "title", "views")}, (
+        "tables that this lake has not"
+    )
 
 
 @pytest.fixture(scope="module")
