@@ -89,7 +89,7 @@ def _(ask, hours, newest):
           WHERE rollup = 'cdn_app_country' AND minute > $newest::TIMESTAMPTZ - to_hours($hours)
           GROUP BY cdn, country
         )
-        SELECT concat_ws(', ', cdn, country) AS cohort, stalled_share,
+        SELECT coalesce(cdn, 'CDN unknown') || ', ' || coalesce(country, 'country unknown') AS cohort, stalled_share,
                (sum(stall_ms) OVER () - stall_ms) / nullif(sum(watched_ms) OVER () - watched_ms, 0) AS others,
                round(watched_ms / 3.6e6, 1) AS watched_hours,
                round((stall_ms - watched_ms * others) / 60000, 1) AS excess_minutes
@@ -108,12 +108,20 @@ def _(alt, excess, mo):
         .mark_bar()
         .encode(
             x=alt.X("excess_minutes", title="stalled minutes above what others have"),
-            y=alt.Y("cohort", sort=None, title=None),
-            color=alt.Color("stalled_share", title="stalled share", scale=alt.Scale(scheme="orangered")),
+            y=alt.Y("cohort", sort=None, title=None, axis=alt.Axis(labelLimit=240)),
+            color=alt.Color(
+                "stalled_share",
+                title="stalled share",
+                scale=alt.Scale(scheme="orangered"),
+                legend=alt.Legend(format="%"),
+            ),
             tooltip=["cohort", "stalled_share", "others", "watched_hours", "excess_minutes"],
         )
+        .properties(width=560)
     )
-    mo.vstack([excess_chart, mo.ui.table(excess, page_size=5)])
+    mo.vstack(
+        [excess_chart, mo.ui.table(excess, page_size=5, format_mapping={"stalled_share": "{:.2%}", "others": "{:.2%}"})]
+    )
     return
 
 
@@ -149,15 +157,21 @@ def _(ask, hours, newest):
 
 @app.cell
 def _(alt, mo, waiting):
-    lines = alt.Chart(waiting).encode(
-        x=alt.X("startup_s:O", title="seconds to the first frame (5: five and more)"),
-        color=alt.Color("device_type", title="device"),
-        tooltip=["device_type", "startup_s", "plays", "watched_minutes", "valid_play_rate"],
+    lines = (
+        alt.Chart(waiting)
+        .encode(
+            x=alt.X("startup_s:O", title="seconds to the first frame (5: five and more)"),
+            color=alt.Color("device_type", title="device"),
+            tooltip=["device_type", "startup_s", "plays", "watched_minutes", "valid_play_rate"],
+        )
+        .properties(width=300)
     )
     mo.hstack(
         [
             lines.mark_line(point=True).encode(y=alt.Y("watched_minutes", title="median minutes watched")),
-            lines.mark_line(point=True).encode(y=alt.Y("valid_play_rate", title="share of plays of 30 s and more")),
+            lines.mark_line(point=True).encode(
+                y=alt.Y("valid_play_rate", title="share of plays of 30 s and more", axis=alt.Axis(format="%"))
+            ),
         ],
         widths="equal",
     )
@@ -219,9 +233,15 @@ def _(alt, mo, pairwise, retention):
         .mark_line()
         .encode(
             x=alt.X("position_percent:Q", title="hundredths of the title's length"),
-            y=alt.Y("share:Q", title="share of plays that got this far", scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y(
+                "share:Q",
+                title="share of plays that got this far",
+                scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(format="%"),
+            ),
             color=alt.Color("of:N", title=None),
         )
+        .properties(width=640)
     )
     places = ", ".join(f"{place} % ({loss:.0%} of its plays)" for loss, place in reversed(losses[-3:]) if loss > 0)
     mo.vstack([curve, mo.md(f"It loses most at {places}." if places else "Nobody has left it yet.")])
