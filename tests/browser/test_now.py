@@ -31,7 +31,7 @@ def sql(served: Served, question: str, **values: Any) -> list[tuple[Any, ...]]:
     """What any DuckDB client is told over the same files."""
     connection = attach.connect(256_000_000)
     record = publication.current(served.state.folder)
-    attach.attach_published(connection, record.file(served.state.folder) if record else None)
+    attach.attach_published(connection, record.paths(served.state.folder) if record else [])
     attach.attach_live(connection, publication.live_file(served.state.folder))
     attach.define_views(connection)
     with connection:

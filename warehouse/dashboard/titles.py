@@ -100,7 +100,7 @@ class Titles:
         with self._files.limit(_LIMIT_S):
             if is_new:
                 self._answers.clear()
-                found = self._files.ask("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'gold'")
+                found = self._files.ask("SELECT DISTINCT table_name FROM duckdb_columns() WHERE schema_name = 'gold'")
                 self._tables = {row["table_name"] for row in found}
             live_at: int | None = self._files.one(questions.NOW)["newest_at"]
             key = (*question, publish, live_at)

@@ -198,7 +198,7 @@ class Sandbox:
         for old in stale:
             old.close()
         if not child.is_ready(READY_S):
-            # Its file may have been removed after a newer publish: once more, with what is in force now.
+            # Its files may have been removed after a newer publish: once more, with what is in force now.
             child.close()
             with self._lock:
                 child = self._fork(publication.current(self._folder))
@@ -220,7 +220,7 @@ class Sandbox:
             msg = "the sandbox is closed"
             raise QueryError(msg, "unavailable")
         birth = Birth(
-            published=str(published.file(self._folder)) if published else None,
+            published=[str(path) for path in published.paths(self._folder)] if published else [],
             memory_bytes=self._settings.query_memory_bytes,
             timeout_s=self._settings.query_timeout_s,
         )
