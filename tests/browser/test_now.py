@@ -11,11 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from tests.browser.conftest import Served, screenshot_folder
+from tests.browser.conftest import SOON_MS, Served, screenshot_folder
 from warehouse import attach, publication
 
 pytestmark = pytest.mark.browser
-SOON_MS = 15_000
 
 
 def state_of(page: Page) -> str | None:

@@ -11,6 +11,7 @@ import duckdb
 
 from warehouse import attach, publication
 from warehouse.dashboard.limit import limit
+from warehouse.dashboard.moments import to_ms
 from warehouse.dashboard.payload import Publish
 
 Row = dict[str, Any]
@@ -55,7 +56,7 @@ class Files:
             return Publish(), is_new
         return Publish(
             publish_id=record.publish_id,
-            published_at=int(record.published_at.timestamp() * 1000),
+            published_at=to_ms(record.published_at),
             cutover_minute=int(record.cutover_minute.timestamp()),
         ), is_new
 
