@@ -30,9 +30,11 @@ _COLUMNS = """
 SELECT
   CASE WHEN c.database_name = 'warehouse' THEN c.schema_name ELSE c.database_name END AS schema,
   c.table_name AS "table", c.column_name AS "column", c.data_type AS type, c.comment,
-  coalesce(t.comment, '') AS table_comment
+  coalesce(t.comment, v.comment, '') AS table_comment
 FROM duckdb_columns() c
 LEFT JOIN duckdb_tables() t USING (database_name, schema_name, table_name)
+LEFT JOIN duckdb_views() v
+  ON (v.database_name, v.schema_name, v.view_name) = (c.database_name, c.schema_name, c.table_name)
 WHERE c.database_name IN ('warehouse', 'live', 'metrics') AND NOT c.internal
 ORDER BY schema, "table", c.column_index
 """

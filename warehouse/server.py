@@ -36,7 +36,7 @@ from infra import log
 from infra.errors import PlaylakeError, QueryError, RequestRefused, SettingsError
 from infra.http_server import HttpServer
 from infra.settings import Settings
-from warehouse import build, catalog, publication
+from warehouse import catalog, publication, retire
 from warehouse.access.body_limit import BodyLimit
 from warehouse.access.door import Door, Doorkeeper, is_loopback
 from warehouse.dashboard.router import Dashboard
@@ -155,7 +155,7 @@ class Server:
         while True:
             try:
                 await run_in_threadpool(self.sandbox.warm_up)
-                await run_in_threadpool(build.remove_unused, self.settings.warehouse)
+                await run_in_threadpool(retire.tidy, self.settings.warehouse)
             except (PlaylakeError, OSError) as error:
                 logger.warning("tidying failed; trying again", extra={"reason": str(error)})
             await asyncio.sleep(TIDY_S)

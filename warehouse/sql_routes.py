@@ -27,7 +27,7 @@ from warehouse.access.keys import Scope
 from warehouse.access.query_log import QueryLog, shown
 from warehouse.running import MOST, Asked, Running
 from warehouse.sandbox.frames import End
-from warehouse.sandbox.pool import Answer, Parameters, Sandbox, Stream
+from warehouse.sandbox.pool import Answer, Limits, Parameters, Sandbox, Stream
 
 HELD_BYTES = 1_000_000
 """An answer no longer than this is whole before it is sent: errors are answers then, and headers complete."""
@@ -195,8 +195,8 @@ class _Pieces:
         self._pieces.close()
 
     def _read(self, sandbox: Sandbox, asked: Asked, body: SqlRequest) -> Generator[bytes, None, None]:
-        limits: dict[str, Any] = {"timeout_s": body.timeout_s, "max_rows": body.max_rows}
-        with sandbox.stream(body.sql, body.parameters, **limits, cancelled=asked.cancelled) as stream:
+        limits = Limits(timeout_s=body.timeout_s, max_rows=body.max_rows, cancelled=asked.cancelled)
+        with sandbox.stream(body.sql, body.parameters, **limits) as stream:
             self.publish_id = stream.publish_id
             if body.format == "arrow":
                 yield from stream

@@ -23,7 +23,7 @@ from tests.warehouse.terminal import Terminal
 
 DOCUMENT = ROOT / "docs" / "sql.md"
 EXAMPLES = examples(DOCUMENT)
-TRIED = {"prompt", "shell", "json", "arrow", "cancel", "catalog", "keys"}
+TRIED = {"prompt", "shell", "json", "arrow", "cancel", "catalog", "keys", "file", "adbc"}
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
 
@@ -94,6 +94,19 @@ def test_arrow(server: Running, settings: Settings, tmp_path: Path) -> None:
     code = EXAMPLES["arrow"].replace("127.0.0.1:8701", f"127.0.0.1:{settings.server_port}")
     said = run(settings, tmp_path, sys.executable, "-c", code)
     assert "startup_ms: int64" in said and said.endswith(" 2\n")
+
+
+def test_file(settings: Settings, tmp_path: Path) -> None:
+    said = run(settings, tmp_path, sys.executable, "-c", opened(settings, "file"))
+    assert [line.strip("│").split() for line in said.splitlines() if "2026" in line] == [["2026-01-15", "│", "0.0"]]
+
+
+def test_adbc(settings: Settings, tmp_path: Path) -> None:
+    assert '[["s3","s2"]]' in run(settings, tmp_path, sys.executable, "-c", opened(settings, "adbc"))
+
+
+def opened(settings: Settings, name: str) -> str:
+    return EXAMPLES[name].replace("var/warehouse", str(settings.warehouse))
 
 
 @needs_curl

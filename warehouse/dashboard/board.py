@@ -5,7 +5,6 @@ What can change only with a minute or a publish is asked once for it and kept; w
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -13,6 +12,7 @@ import msgspec
 
 from warehouse.dashboard import questions
 from warehouse.dashboard.files import Files, Row
+from warehouse.dashboard.moments import stamp
 from warehouse.dashboard.payload import Cohort, History, Publish, Series, Tile, Title
 
 WINDOW_MINUTES = 5
@@ -165,8 +165,3 @@ def stretch(at_ms: int) -> tuple[int, float]:
 def series(rows: list[Row]) -> Series:
     """Rows as columns."""
     return Series(**{name: [row[name] for row in rows] for name in Series.__struct_fields__})
-
-
-def stamp(seconds: float) -> datetime:
-    """Seconds of epoch as DuckDB wants them."""
-    return datetime.fromtimestamp(seconds, UTC)
