@@ -1,6 +1,6 @@
 """The server: SQL over HTTP, the dashboard, the quality report. `python -m warehouse.server`.
 
-POST /v1/sql       a query, through the sandbox; JSON, Arrow or CSV. GET: what runs. DELETE /v1/sql/{id}: cancel
+POST /v1/sql       a query, through the sandbox. GET: what runs. DELETE /v1/sql/{id}: cancel
 GET  /v1/catalog   schemas, tables, columns, metrics
 GET  /v1/live      live numbers as server-sent events (warehouse/dashboard)
 GET  /quality/     the newest data-quality report
@@ -74,7 +74,7 @@ class Server:
         self.settings = settings
         self.door = Door(settings)
         self.sandbox = Sandbox(settings)
-        self.reader = catalog.CatalogReader(self.sandbox, settings.warehouse)
+        self.reader = catalog.CatalogReader(self.sandbox, settings)
         self.live = LiveFeed(settings)
         self.routes = SqlRoutes(settings, self.sandbox, _query_problem)
         self.dashboard = Dashboard(settings, LastAudit(settings))
@@ -134,7 +134,7 @@ class Server:
 
     async def on_invalid(self, _request: Request, error: RequestValidationError) -> Response:
         faults = "; ".join(f"{'.'.join(str(p) for p in fault['loc'])}: {fault['msg']}" for fault in error.errors())
-        expected = 'expected {"sql": "SELECT ...", "parameters": [...] or {...}, "format": "json" | "arrow" | "csv"}'
+        expected = 'expected {"sql": "SELECT ...", "parameters": [...] or {...}, "format": "json"}, as in docs/sql.md'
         return _problem(422, "invalid", f"{faults}; {expected}" if _request.url.path == "/v1/sql" else faults)
 
     @contextlib.asynccontextmanager

@@ -38,8 +38,9 @@ _FORMS: dict[str, tuple[str, float]] = {
     "json": (answers.JSON_TYPE, HELD_BYTES),
     "arrow": (answers.ARROW_TYPE, HELD_BYTES),
     "csv": (answers.CSV_TYPE, float("inf")),
+    "parquet": (answers.PARQUET_TYPE, float("inf")),
 }
-"""Form → media type, and bytes that are held back. CSV can say only in a header that it was cut, so all of it is."""
+"""Form → media type, and bytes that are held back: all of a file's, which can say only in a header that it was cut."""
 
 T = TypeVar("T")
 Problem = Callable[[QueryError, str], Response]
@@ -59,7 +60,7 @@ class SqlRequest(BaseModel):
     parameters: list[Any] | dict[str, Any] | None = None
     secret_parameters: bool | list[str | int] = False
     query_id: str | None = None
-    format: Literal["json", "arrow", "csv"] = "json"
+    format: Literal["json", "arrow", "csv", "parquet"] = "json"
     max_rows: int | None = Field(default=None, ge=0)
     timeout_s: float | None = Field(default=None, gt=0)
 
@@ -203,11 +204,14 @@ class _Pieces:
             else:
                 rows = stream.batches()
                 batches = _to_the_end(rows, stream)
-                if body.format == "csv":
-                    yield from answers.csv_pieces(rows.schema, batches)
-                else:
-                    head = {"query_id": asked.id}
-                    yield from answers.json_pieces(rows.schema, batches, head, lambda: _tail(asked, stream))
+                match body.format:
+                    case "csv":
+                        yield from answers.csv_pieces(rows.schema, batches)
+                    case "parquet":
+                        yield from answers.parquet_pieces(rows.schema, batches)
+                    case _:
+                        head = {"query_id": asked.id}
+                        yield from answers.json_pieces(rows.schema, batches, head, lambda: _tail(asked, stream))
             self.end = stream.end
 
 
