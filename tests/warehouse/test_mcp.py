@@ -139,7 +139,7 @@ async def test_what_cannot_be_answered_says_what_could_be(views: Views) -> None:
 def test_every_metric_says_how_it_is_asked(views: Views) -> None:
     """The query that an agent is given runs as it stands."""
     with Sandbox(views.settings, warm=2) as sandbox:
-        catalog = CatalogReader(sandbox, views.settings.warehouse).read()
+        catalog = CatalogReader(sandbox, views.settings).read()
         elsewhere = set()
         for told in map(telling.metric, METRICS):
             if catalog.table(told["tables"][0]):

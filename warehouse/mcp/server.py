@@ -167,7 +167,7 @@ def serve_stdio(settings: Settings) -> None:
 
         print("playlake: MCP over stdio; waiting for a client", file=sys.stderr)
         with contextlib.suppress(KeyboardInterrupt):
-            build(settings, CatalogReader(sandbox, settings.warehouse), ask).run("stdio")
+            build(settings, CatalogReader(sandbox, settings), ask).run("stdio")
 
 
 class _Sessions:
