@@ -22,6 +22,7 @@ PARTS: dict[str, str] = {
     "delta": "Kafka to Delta, rows a second",
     "latency": "from an event to the live topic and to SQL",
     "batch": "bronze to silver and gold, beside DuckDB; late events",
+    "serving": "answers over 100 M sessions: dashboard, pages, rollups, many at once",
     "recovery": "from the kill of a worker until it goes on; memory of open sessions",
 }
 """Part → what it measures. Each is a module with `measure(runs, scale) -> Section`."""

@@ -82,15 +82,15 @@ class Platform:
 
 
 @contextmanager
-def running(home: Path, silver_every_minutes: int, **others: Any) -> Iterator[Platform]:
-    """Every part, up. `others`: settings."""
+def running(home: Path, silver_every_minutes: int, without: tuple[str, ...] = (), **others: Any) -> Iterator[Platform]:
+    """Every part but those, up. `others`: settings."""
     settings = isolated_settings(home)
     settings = replace(
         settings, topic_partitions=4, silver_every_minutes=silver_every_minutes, spark_driver_memory="1g", **others
     )
     platform = Platform(settings)
     try:
-        platform.playlake("up", "--detach", timeout_s=240)
+        platform.playlake("up", "--detach", *(f"--without={part}" for part in without), timeout_s=240)
         yield platform
     finally:
         platform.playlake("down", timeout_s=120)

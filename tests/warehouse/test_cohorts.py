@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import duckdb
+import msgspec
+import pyarrow as pa
 import pytest
 
 from infra.errors import QueryError
 from schemas.metrics.registry import METRICS
-from schemas.quality import ROLLUPS
+from schemas.quality import DIMENSIONS as QUALITY_DIMENSIONS
+from schemas.quality import PARTS, ROLLUPS
 from tests.browser.views import SICK, Views, shared
+from tests.warehouse.lake import NOON, QUALITY_SCHEMA, Lake, quality_row
+from warehouse import attach, build
 from warehouse.dashboard import cohort_sql
 from warehouse.dashboard.cohorts import Explorer, Question, catalog, measure_of
 from warehouse.dashboard.measures import DIMENSIONS, MEASURES, plan
@@ -143,12 +150,76 @@ def test_every_measure_is_answered_from_both_sources(explorer: Explorer, name: s
 
 
 def test_the_same_question_is_asked_once_a_second(views: Views, explorer: Explorer) -> None:
-    question = asked("startup_p50_ms", by=("country",))
-    assert explorer.cohorts(question) is explorer.cohorts(asked("startup_p50_ms", by=("country",)))
-    before = explorer.cohorts(question)
+    """Of days more seldom: an answer says itself up to when it is whole."""
+    of_an_hour = asked("startup_p50_ms", by=("country",), span_s=3_600)
+    of_a_day = asked("startup_p50_ms", by=("country",))
+    before, before_of_day = explorer.cohorts(of_an_hour), explorer.cohorts(of_a_day)
+    assert explorer.cohorts(of_an_hour) is before
     views.at += timedelta(seconds=1)
     views.write_live()
-    assert explorer.cohorts(question) is not before
+    assert explorer.cohorts(of_an_hour) is not before
+    assert explorer.cohorts(of_a_day) is before_of_day
+    views.at += timedelta(seconds=DAY_S / 3_600)
+    views.write_live()
+    assert explorer.cohorts(of_a_day) is not before_of_day
+
+
+def test_hours_give_what_their_minutes_give(lake: Lake) -> None:
+    """Every metric of minutes, over a stretch that begins and ends within an hour and goes on beyond the cut-over."""
+    drawn = random.Random(4)
+    rows = []
+    for minute in range(5 * 60):
+        at = NOON - timedelta(minutes=minute + 1)
+        for country, cdn in (("DE", "a"), ("DE", None), ("FR", "a")):
+            values = {part: drawn.randrange(1_000) for part in PARTS}
+            told = {"country": country, "device_type": "web", "app_version": "1", "cdn": cdn}
+            rows.append(quality_row(at, "each", [drawn.randrange(100, 9_000)], **values, **told))
+    each = pa.Table.from_pylist(rows, schema=QUALITY_SCHEMA)
+    kept = f"{', '.join(f'sum({part})::BIGINT AS {part}' for part in PARTS)}, startup_histogram_sum(startup_histogram)"
+    with attach.connect(400_000_000, 2) as connection:
+        connection.register("each_minute", each)
+        ask = "SELECT play_date, '{}' AS rollup, minute, {}, {} AS startup_histogram FROM each_minute GROUP BY ALL"
+        minutes = [
+            connection.execute(
+                ask.format(
+                    rollup, ", ".join(d if d in dims else f"NULL::VARCHAR AS {d}" for d in QUALITY_DIMENSIONS), kept
+                )
+            ).to_arrow_table()
+            for rollup, dims in ROLLUPS.items()
+        ]
+        by = "country, device_type, cdn, app_version"
+        hourly = connection.execute(
+            f"SELECT play_date, date_trunc('hour', minute) AS hour, {by}, {kept} AS startup_histogram "
+            "FROM each_minute GROUP BY ALL"
+        ).to_arrow_table()
+    written = pa.concat_tables(minutes).to_pylist()
+    versions = {"gold.quality_minute": lake.write("gold.quality_minute", written, QUALITY_SCHEMA)}
+    answers = []
+    for publish_id in ("minutes", "hours"):
+        lake.request(publish_id, versions, NOON)
+        build.build(lake.settings)
+        explorer = Explorer(lake.settings.warehouse)
+        start, stop = (int((NOON - timedelta(minutes=back)).timestamp()) for back in (250, 13))
+        questions = [
+            Question(measure=measure, by=("country", "cdn"), start=start, stop=stop)
+            for measure in MEASURES.values()
+            if plan(measure, frozenset({"country", "cdn"})).source == "minutes"
+        ]
+        answers.append([replace_publish(explorer.cohorts(question)) for question in questions])
+        long = [replace(question, by=(), where=(("country", "DE"),), start=stop - 31 * DAY_S) for question in questions]
+        answers[-1] += [replace_publish(explorer.trend(question)) for question in long]
+        assert bool(explorer._columns("quality_hourly")) == (publish_id == "hours")
+        explorer.close()
+        versions["gold.quality_hourly"] = lake.write("gold.quality_hourly", hourly.to_pylist(), hourly.schema)
+    assert len(answers[0]) > 30
+    assert answers[0] == answers[1]
+
+
+def replace_publish(answer: Any) -> dict[str, Any]:
+    """The answer, but for the publish that it comes from."""
+    told: dict[str, Any] = msgspec.to_builtins(answer)
+    del told["basis"]["publish"]
+    return told
 
 
 def test_what_cannot_be_answered_says_why(explorer: Explorer) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from schemas.quality import STARTUP_BUCKETS
+from warehouse.dashboard import whole_hours
 from warehouse.dashboard.cohort_shapes import SessionOfCohort
 from warehouse.dashboard.measures import HISTOGRAM, Measure, Plan
 
@@ -30,10 +31,12 @@ _HISTOGRAMS = {
 }
 
 
-def cohorts(measure: Measure, plan: Plan, by: Sequence[str], where: Mapping[str, str | None]) -> str:
+def cohorts(
+    measure: Measure, plan: Plan, by: Sequence[str], where: Mapping[str, str | None], *, hours: bool = False
+) -> str:
     """Values by the dimensions, by the first of them alone, and over all.
 
-    `depth`: how many of the dimensions a row tells.
+    `depth`: how many of the dimensions a row tells. `hours`: whole ones stand for their minutes.
     """
     names = [f"d{place}" for place in range(len(by))]
     sets = sorted({tuple(names), tuple(names[:1]), ()}, key=len)
@@ -42,7 +45,7 @@ def cohorts(measure: Measure, plan: Plan, by: Sequence[str], where: Mapping[str,
     columns = "".join(f"{name}, " for name in names)
     keys = [f"CAST({dimension} AS VARCHAR) AS {name}" for name, dimension in zip(names, by, strict=True)]
     return (
-        f"{_parts(measure, plan, keys, where)} "
+        f"{_parts(measure, plan, keys, where, [*by, *where] if hours else None)} "
         f"SELECT {columns}{depth} AS depth, {_value(measure)} FROM parts GROUP BY GROUPING SETS ({grouping}) "
         f"HAVING count(*) > 0 ORDER BY depth, sample DESC NULLS LAST, value DESC NULLS LAST LIMIT {MOST_CELLS}"
     )
@@ -65,11 +68,11 @@ def _literal(value: object) -> str:
             return "NULL" if value is None else str(value)
 
 
-def trend(measure: Measure, plan: Plan, where: Mapping[str, str | None]) -> str:
+def trend(measure: Measure, plan: Plan, where: Mapping[str, str | None], *, hours: bool = False) -> str:
     """Values by stretches of `$step` seconds, which begin at whole multiples of it."""
     clock = _CLOCKS[_source(plan)]
     key = f"CAST(epoch({clock}) AS BIGINT) // $step * $step AS step_at"
-    parts = _parts(measure, plan, [key], where)
+    parts = _parts(measure, plan, [key], where, [*where] if hours else None)
     return f"{parts} SELECT step_at, {_value(measure)} FROM parts GROUP BY step_at ORDER BY step_at"
 
 
@@ -110,12 +113,23 @@ def _of_one(measure: Measure) -> str:
     return f"CAST({measure.call} AS DOUBLE)" if measure.is_additive else "1"
 
 
-def _parts(measure: Measure, plan: Plan, keys: Sequence[str], where: Mapping[str, str | None]) -> str:
-    """`parts`: the rows of the stretch, added up by the keys as far as they can be."""
+def _parts(
+    measure: Measure,
+    plan: Plan,
+    keys: Sequence[str],
+    where: Mapping[str, str | None],
+    dimensions: Sequence[str] | None = None,
+) -> str:
+    """`parts`: the rows of the stretch, added up by the keys as far as they can be.
+
+    `dimensions`: those of the question, where hours tell them; None: hours don't.
+    """
     source = _source(plan)
     rollup = "" if plan.rollup is None else "rollup = $rollup AND "
     clock = _CLOCKS[source]
     rows = f"FROM {_TABLES[source]} WHERE {_where(f'{rollup}{clock} >= $start AND {clock} < $stop', where)}"
+    if dimensions is not None:
+        rows = f"FROM {whole_hours.rows(dict.fromkeys([*dimensions, *measure.parts]))} WHERE {_where('true', where)}"
     if not measure.is_additive:
         return f"WITH parts AS (SELECT {', '.join([*keys, *measure.parts])} {rows})"
     sums = [

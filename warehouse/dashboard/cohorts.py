@@ -5,13 +5,14 @@ Answers are kept by question, publish and, where they reach into live minutes, t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from infra.errors import QueryError
-from warehouse.dashboard import cohort_sql, questions, stretch
+from warehouse.dashboard import cohort_sql, questions, stretch, whole_hours
 from warehouse.dashboard.cohort_shapes import (
     Basis,
     CohortCatalog,
@@ -35,6 +36,8 @@ T = TypeVar("T", Cohorts, CohortTrend, SessionList)
 MOST_CELLS = 600
 MOST_SESSIONS = 200
 _KEPT = 256
+FINENESS, MOST_STALE_MS = 3_600, 30_000
+"""An answer up to now is made again when a 3,600th of its stretch has gone by: every second of an hour's."""
 _MEMORY_BYTES = 512_000_000
 
 
@@ -129,16 +132,20 @@ class Explorer(Reader):
         publish = self._refresh()
         live_at = self._files.one(questions.NOW)["newest_at"]
         asked = _asked(question, planned, publish, live_at)
-        return self._kept((kind, question, planned, asked.basis), lambda: make(asked))
+        self._columns(whole_hours.TABLE)
+        return self._kept((kind, question, planned, _known_by(asked)), lambda: make(asked))
 
     def _cohorts(self, asked: Asked) -> Cohorts:
         question = asked.question
         rows: list[Row] = []
         told_sql: str | None = None
         if asked.plan.source is not None:
-            sql = cohort_sql.cohorts(question.measure, asked.plan, question.by, asked.where)
-            rows = self._files.ask(sql, **_used(sql, asked.values))
-            told_sql = cohort_sql.with_values(sql, asked.values, question.by)
+            hours = self._hours(asked, asked.plan, [*question.by, *asked.where])
+            sql = cohort_sql.cohorts(question.measure, asked.plan, question.by, asked.where, hours=bool(hours))
+            rows = self._files.ask(sql, **_used(sql, asked.values | hours))
+            # By minutes alone: the same answer, and easier to go on from.
+            plain = cohort_sql.cohorts(question.measure, asked.plan, question.by, asked.where)
+            told_sql = cohort_sql.with_values(plain, asked.values, question.by)
         told = [(row["depth"], _cohort(row, len(question.by))) for row in rows]
         cells = [cell for depth, cell in told if depth == len(question.by)]
         enough = [cell for cell in cells if cell.sample is None or cell.sample >= question.least]
@@ -166,8 +173,9 @@ class Explorer(Reader):
         def line(where: dict[str, str | None], planned: Plan) -> TrendLine:
             if planned.source is None:
                 return TrendLine(at=[], value=[], sample=[])
-            sql = cohort_sql.trend(asked.question.measure, planned, where)
-            rows = self._files.ask(sql, **_used(sql, values | {"rollup": planned.rollup}))
+            hours = self._hours(asked, planned, list(where), step_s)
+            sql = cohort_sql.trend(asked.question.measure, planned, where, hours=bool(hours))
+            rows = self._files.ask(sql, **_used(sql, values | {"rollup": planned.rollup} | hours))
             return TrendLine(
                 at=[row["step_at"] * 1000 for row in rows],
                 value=[row["value"] for row in rows],
@@ -181,6 +189,23 @@ class Explorer(Reader):
         return CohortTrend(
             basis=asked.basis, step_s=step_s, cohort=line(asked.where, asked.plan), everything=line({}, whole)
         )
+
+    def _hours(
+        self, asked: Asked, planned: Plan, dimensions: list[str], step_s: int = whole_hours.HOUR_S
+    ) -> dict[str, Any]:
+        """The whole hours that can stand for their minutes, as values of parameters; none where there are none."""
+        start, stop = asked.basis.start_at // 1000, asked.basis.stop_at // 1000
+        found = whole_hours.within(start, stop, asked.basis.publish.cutover_minute, step_s)
+        needed = {*dimensions, *asked.question.measure.parts, "hour"}
+        if found is None or not whole_hours.can_tell(planned.rollup, needed, self._columns(whole_hours.TABLE)):
+            return {}
+        return dict(zip(("hours_from", "hours_to"), map(stamp, found), strict=True))
+
+    def _columns(self, table: str) -> set[str]:
+        """Of a table of gold; none of one that is not published."""
+        question = "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'gold' AND table_name = $table"
+        asked = functools.partial(self._files.ask, question, table=table)
+        return self._kept(("columns", table), lambda: {row["column_name"] for row in asked()})
 
     def _sessions(self, asked: Asked) -> SessionList:
         sql = cohort_sql.sessions(asked.question.measure, asked.where, MOST_SESSIONS)
@@ -210,6 +235,15 @@ def _asked(question: Question, planned: Plan, publish: Publish, live_at: int | N
     values: dict[str, Any] = {"start": stamp(start), "stop": stamp(stop), "minutes": (stop - start) / 60}
     values |= {"rollup": planned.rollup} | {f"where_{name}": value for name, value in question.where}
     return Asked(question, planned, basis, values)
+
+
+def _known_by(asked: Asked) -> tuple[Publish, int, int]:
+    """What an answer is kept by: one about the newest days need not be made again for each second that adds to them."""
+    basis = asked.basis
+    if basis.live_at is None or not asked.question.span_s:
+        return basis.publish, basis.start_at, basis.live_at or basis.stop_at
+    fresh_ms = min(MOST_STALE_MS, max(1, asked.question.span_s * 1000 // FINENESS))
+    return basis.publish, 0, basis.live_at // fresh_ms
 
 
 def _used(sql: str, values: dict[str, Any]) -> dict[str, Any]:
