@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def progress(path: str, at: int | None = None) -> Progress | None:
 def commits(path: str) -> dict[int, tuple[dict[str, Any], Progress | None]]:
     """Version → its commit, and our record in it, as far back as the log goes."""
     return {commit["version"]: (commit, _progress_of(commit, path)) for commit in _history(path)}
+
+
+def recent(path: str, count: int) -> list[tuple[dict[str, Any], Progress]]:
+    """The last commits that carry a progress record, newest first; fewer where the log does not go back so far."""
+    return list(islice(_commits(path), count))
 
 
 def commit_of(path: str, stage_id: str) -> dict[str, Any] | None:

@@ -24,6 +24,7 @@ from infra import log as logs
 from infra.errors import PlaylakeError, PositionRefused, ProcessError
 from infra.failpoints import failpoints
 from infra.kafka import consumer_config, producer_config
+from infra.kafka_positions import SINK_GROUP
 from infra.settings import Settings
 from infra.topics import ensure_topics, offsets, partition_count, topic_id
 from schemas.registry import DEAD_LETTER_TOPIC, EVENT_TOPICS
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streams.bronze")
 
-GROUP = "playlake-bronze"
+GROUP = SINK_GROUP
 POLL_RECORDS = 10_000
 POLL_S = 0.1
 MAX_PENDING_BYTES = 64_000_000

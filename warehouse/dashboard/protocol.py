@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from msgspec import inspect as shapes
 
-from warehouse.dashboard import cohort_shapes, payload, session_shapes, title_shapes
+from warehouse.dashboard import cohort_shapes, payload, pipeline_shapes, session_shapes, title_shapes
 
 TARGET = Path(__file__).resolve().parent.parent / "pages" / "src" / "data" / "protocol.ts"
-MODULES = (payload, cohort_shapes, session_shapes, title_shapes)
+MODULES = (payload, cohort_shapes, session_shapes, title_shapes, pipeline_shapes)
 HEADER = """// Derived by `python -m warehouse.dashboard.protocol` from payload.py and its like; not edited by hand.
 // Stamps (`*_at`) are ms of epoch, minutes are seconds of epoch, shares lie in 0..1, null means "not known".
 """

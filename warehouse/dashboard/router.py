@@ -21,13 +21,15 @@ from warehouse.dashboard.cohorts import Explorer
 from warehouse.dashboard.hub import Hub
 from warehouse.dashboard.parity import LastComparison
 from warehouse.dashboard.payload import Links, Quality
+from warehouse.dashboard.pipeline import Pipeline
+from warehouse.dashboard.pipeline_routes import PipelineRoutes
 from warehouse.dashboard.session_routes import SessionRoutes
 from warehouse.dashboard.sessions import Sessions
 from warehouse.dashboard.title_routes import TitleRoutes
 from warehouse.dashboard.titles import Titles
 
 PAGES = Path(__file__).resolve().parent.parent / "pages" / "dist"
-ADDRESSES = ("/", "/cohorts", "/titles", "/session", "/sql", "/parity", "/reference")
+ADDRESSES = ("/", "/cohorts", "/titles", "/session", "/pipeline", "/sql", "/parity", "/reference")
 """The pages, by the addresses that `pages/src/app.tsx` gives them: one file answers all."""
 FOREVER = "public, max-age=31536000, immutable"  # names carry the hash of the content
 NEVER = "no-cache"
@@ -51,6 +53,7 @@ class Dashboard:
             CohortRoutes(Explorer(settings.warehouse)),
             TitleRoutes(Titles(settings.warehouse)),
             SessionRoutes(Sessions(settings)),
+            PipelineRoutes(Pipeline(settings)),
         )
         for routes in self._asked:
             self.router.include_router(routes.router)

@@ -124,7 +124,8 @@ def _kind(name: str) -> Literal["who", "time", "count"]:
 
 
 def _unit(name: str) -> str:
-    unit = unit_of(name) or ""
+    """Counts are named after what they count."""
+    unit = "" if name.endswith("_count") else unit_of(name) or ""
     return _SHOWN_UNITS.get(unit, unit)
 
 

@@ -26,6 +26,7 @@ const PAGES: readonly [Page, ...Page[]] = [
   { path: "/cohorts", title: "Quality", hasRange: false, view: Quality },
   { path: "/titles", title: "Titles", hasRange: false, view: Titles },
   { path: "/session", title: "Session", hasRange: false, view: Session },
+  { path: "/pipeline", title: "Pipeline", hasRange: false, view: later(() => import("./pages/pipeline").then(({ Pipeline }) => Pipeline)) },
   { path: "/sql", title: "SQL", hasRange: false, view: later(() => import("./pages/sql").then(({ Sql }) => Sql)) },
   { path: "/parity", title: "Parity", hasRange: false, view: Parity },
   { path: "/reference", title: "Reference", hasRange: false, view: Reference },

@@ -476,3 +476,149 @@ export interface TitleView {
   /** Published sessions end there; null before the first publish. */
   readonly sessions_to_at: number | null;
 }
+
+/** How far the readers of a partition are behind its end, in records, and how fast all are. */
+export interface PartitionFlow {
+  readonly topic: string;
+  readonly partition: number;
+  /** Offset after the newest record. */
+  readonly end: number;
+  /** Null: the sink has not said where it is. */
+  readonly sink_lag: number | null;
+  /** Null: no stream worker reads this topic, or it has not said where it is. */
+  readonly worker_lag: number | null;
+  /** Records a second over the last readings; null until there are two. */
+  readonly in_per_s: number | null;
+  readonly sink_per_s: number | null;
+  readonly worker_per_s: number | null;
+}
+
+/** Kafka's topics of events and their readers. */
+export interface Flow {
+  readonly read_at: number | null;
+  /** Time over which the speeds are told. */
+  readonly over_ms: number | null;
+  readonly partitions: readonly PartitionFlow[];
+  readonly problem: string;
+}
+
+/** A table of the lake as its newest version is; of `live` and `published` the file that serves it. */
+export interface TableState {
+  readonly layer: "bronze" | "gold" | "live" | "published" | "silver";
+  readonly table: string;
+  readonly version: number | null;
+  /** The version that the published file holds; null where it holds none. */
+  readonly published_version: number | null;
+  readonly changed_at: number;
+  /** Received time up to which it holds every record; null where it does not say. */
+  readonly as_of: number | null;
+  readonly rows: number | null;
+  readonly size_bytes: number | null;
+  readonly files: number | null;
+}
+
+/** Dead letters of one reason. */
+export interface LetterCount {
+  readonly topic: string;
+  readonly reason: string;
+  readonly meaning: string;
+  readonly total: number;
+  /** By hours of received time, up to the running one. */
+  readonly hours: readonly number[];
+  readonly newest_at: number;
+}
+
+/** One of the newest. */
+export interface NewestLetter {
+  /** topic/partition/offset, as `playlake deadletters show` takes it. */
+  readonly place: string;
+  readonly received_at: number;
+  readonly reason: string;
+  readonly field: string | null;
+  readonly detail: string;
+}
+
+/** Dead letters of the last days. */
+export interface Letters {
+  readonly days: number;
+  readonly first_hour_at: number;
+  /** Most of them first. */
+  readonly counts: readonly LetterCount[];
+  readonly newest: readonly NewestLetter[];
+  readonly problem: string;
+}
+
+/** A publish of gold. */
+export interface PublishRun {
+  readonly publish_id: string;
+  readonly committed_at: number;
+  /** Received time up to which it holds every record. */
+  readonly as_of: number | null;
+  /** Of all its tables, as they were audited; null where the audit is no longer there. */
+  readonly rows: number | null;
+  /** From the beginning of its stage to its commit. */
+  readonly took_ms: number | null;
+  readonly is_current: boolean;
+}
+
+/** One audit of a staged layer. */
+export interface AuditRun {
+  readonly run_id: string;
+  readonly layer: string;
+  readonly stage_id: string;
+  readonly checked_at: number;
+  readonly took_ms: number;
+  readonly state: "broken" | "failed" | "passed" | "warning";
+  readonly tables: number;
+  readonly rows: number;
+  readonly passed: number;
+  readonly warnings: number;
+  /** Broken ones, too. */
+  readonly failed: number;
+  /** The checks that stopped it: table, check, what was found. */
+  readonly wrong: readonly string[];
+}
+
+/** What a publish changed of what had been published before: a row of gold.restatements. */
+export interface Restated {
+  readonly table: string;
+  readonly day: string | null;
+  readonly alternative: string | null;
+  readonly metric: string;
+  readonly old_value: number | null;
+  readonly new_value: number | null;
+  readonly change: number | null;
+  readonly events: number | null;
+  readonly publish_id: string | null;
+  readonly restated_at: number;
+}
+
+/** A part of the platform as its supervisor sees it. */
+export interface Process {
+  readonly name: string;
+  readonly state: string;
+  readonly is_well: boolean;
+  readonly since: number;
+  readonly restarts: number;
+  readonly why: string;
+  readonly url: string;
+}
+
+/** Everything behind the numbers at one moment. */
+export interface PipelineView {
+  readonly read_at: number;
+  readonly publish: Publish;
+  readonly flow: Flow;
+  readonly tables: readonly TableState[];
+  readonly tables_problem: string;
+  readonly letters: Letters;
+  readonly publishes: readonly PublishRun[];
+  /** From the publish in force to its file, which readers use; null before the first. */
+  readonly built_ms: number | null;
+  readonly audits: readonly AuditRun[];
+  readonly restated: readonly Restated[];
+  readonly restated_total: number;
+  readonly processes: readonly Process[];
+  /** `none`: nothing was ever supervised here, as where each part is a service of its own; `gone`: it has died. */
+  readonly supervisor: "failed" | "gone" | "none" | "starting" | "stopped" | "stopping" | "up";
+}

@@ -7,6 +7,7 @@ import { type Failure, MOST_ROWS, type Result, type Run, current, download, fail
 import { now } from "../data/store";
 import { kindOf, numberOf, shortUnit, shown } from "../data/values";
 import { age, count, millis, moment, timeSeconds, together } from "../format";
+import { rem } from "../theme";
 import { type Column, DataGrid } from "./data-grid";
 import { SqlChart } from "./sql-chart";
 
@@ -137,8 +138,11 @@ function Files({ sql }: { readonly sql: string }) {
   );
 }
 
-const NARROW = 75;
-const WIDE = 340;
+/** Widths in rem: of a letter, of what stands around the text, of the narrowest and the widest column. */
+const LETTER = 0.56;
+const AROUND = 2.4;
+const NARROW = 5;
+const WIDE = 24;
 
 function columnsOf({ columns, rows }: Result, meanings: Props["meanings"]): Column<Row>[] {
   const names = new Map<string, number>();
@@ -156,7 +160,7 @@ function columnsOf({ columns, rows }: Result, meanings: Props["meanings"]): Colu
       value: ({ cells }: Row) => (kind === "number" ? numberOf(cells[place]) : cells[place] === null ? null : kind === "nested" ? JSON.stringify(cells[place]) : String(cells[place])),
       figure,
       isText: kind !== "number",
-      width: Math.min(WIDE, Math.max(NARROW, 30 + longest * 8)),
+      width: Math.round(rem() * Math.min(WIDE, Math.max(NARROW, AROUND + longest * LETTER))),
     };
   });
 }
