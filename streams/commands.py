@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.alerts.commands import alerts
 from streams.dead_letter_commands import deadletters
 from streams.options import MOMENTS, DateTime
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from streams.intake.simulation.traces import Traces
 
 app = typer.Typer()
+app.add_typer(alerts, name="alerts")
 app.add_typer(deadletters, name="deadletters")
 load = typer.Typer()
 app.add_typer(load, name="load")

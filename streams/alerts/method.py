@@ -67,7 +67,7 @@ class Method:
     gap: int = 10
     """Newest minutes that are no baseline; a third of all while there are fewer than 30."""
     least_baseline: int = 8
-    """Judged from so many minutes of baseline on: the twelfth minute of all."""
+    """Judged from so many minutes of baseline on: the eleventh minute of all."""
     inexperience: float = 8
     """Minutes. Few minutes tell dispersion badly: it is taken to be 1 + 8 / minutes times as large."""
     windows: tuple[int, ...] = (1, 2, 3, 5, 7, 10)

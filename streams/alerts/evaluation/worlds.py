@@ -52,15 +52,18 @@ class Pool:
 
     seed: int
     blocks: int
+    viewers: int = BLOCK
+    """Of a block."""
+    minutes: int = MINUTES
 
     def audience(self, only: Collection[int], incidents: tuple[Incident, ...] = ()) -> Audience:
         """Some of the pool's viewers."""
-        end_ms = START_MS + MINUTES * MINUTE_MS
-        return Audience(self.seed, self.blocks * BLOCK, START_MS, end_ms, incidents=incidents, only=only)
+        end_ms = START_MS + self.minutes * MINUTE_MS
+        return Audience(self.seed, self.blocks * self.viewers, START_MS, end_ms, incidents=incidents, only=only)
 
     def accounts(self, number: int) -> range:
         """The viewers of a block."""
-        return range(number * BLOCK, (number + 1) * BLOCK)
+        return range(number * self.viewers, (number + 1) * self.viewers)
 
     def block(self, number: int) -> Block:
         """A block's minutes when nothing goes wrong."""
