@@ -28,9 +28,9 @@ class Size:
     """How much is simulated. A test insists on a small one, the page has the whole."""
 
     seed: int = 2
-    pool: int = 8
+    pool: int = 6
     blocks: int = 2
-    """Of an hour, out of the pool; 1,000 viewers each."""
+    """Of an hour, out of the pool."""
     incidents: int = 52
     quiet: int = 52
 

@@ -95,7 +95,7 @@ def incident_hours(pool: Pool, count: int, size: int, seed: int, titles: Sequenc
     for number in range(count):
         kind = list(KINDS)[number % len(KINDS)]
         label = list(STRENGTHS)[number // len(KINDS) % len(STRENGTHS)]
-        start_ms = START_MS + rng.randint(30 * MINUTE_MS, 45 * MINUTE_MS)
+        start_ms = START_MS + rng.randint(28 * MINUTE_MS, 42 * MINUTE_MS)
         end_ms = start_ms + rng.randint(10, 20) * MINUTE_MS
         incident = Incident(kind, _where(kind, rng, titles), start_ms, end_ms, STRENGTHS[label])
         made.append(Hour(tuple(rng.sample(range(pool.blocks), size)), incident, label))

@@ -27,9 +27,9 @@ from streams.sources import PLAYBACK_SOURCE
 MINUTE_MS = 60_000
 START_MS = 1_760_000_040_000
 """A Thursday, 08:54 UTC; a whole minute."""
-MINUTES = 80
+MINUTES = 72
 """Length of an hour: in the first twenty minutes the audience gathers and the detector learns."""
-BLOCK = 1_000
+BLOCK = 800
 """Viewers of a block."""
 SETTLE_S = 30
 RULES = Rules(timeout_ms=1_800_000, freeze_after_ms=300_000)
