@@ -7,6 +7,7 @@ from schemas.metrics.registry import METRICS
 from schemas.quality import PARTS
 
 COUNT = "count"
+UTC = "UTC"
 
 _SUFFIXES = {
     "_ms": "ms",
@@ -15,16 +16,17 @@ _SUFFIXES = {
     "_percent": "%",
     "_score": "points, 0..100",
     "_score_sum": "points, 0..100, summed",
-    "_at": "UTC",
+    "_at": UTC,
     "_date": "UTC day",
-    "_minute": "UTC",
+    "_minute": UTC,
     "_count": COUNT,
     "_plays": COUNT,
     "_sessions": COUNT,
 }
 _NAMED = {
-    **dict.fromkeys(("minute", "hour", "as_of", "live_to", "kept_from", "gap_from", "gap_to"), "UTC"),
+    **dict.fromkeys(("minute", "hour", "as_of", "live_to", "kept_from", "gap_from", "gap_to"), UTC),
     "bits_played": "bits",
+    "dropped_frames": "frames",
     "startup_histogram": "startups a bucket",
     "viewer_registers": "rank by register",
     "completeness": "share, 0..1",

@@ -1,6 +1,6 @@
 """What a reader of the warehouse sees: the schemas gold, silver, live and metrics on one DuckDB connection.
 
-`gold` and `silver` are schemas of the published file, attached as the catalog `warehouse`; `live` is the file that the
+`gold` and `silver` are schemas of the published files, joined in the catalog `warehouse`; `live` is the file that the
 server rewrites twice a second; `metrics` holds the macros and the views that join both. Bare names find `silver`, then
 `metrics`, never `gold`: a bare `quality_minute` is the joined view, not half of it.
 
@@ -9,6 +9,7 @@ Where a file is not there yet its schema is there, empty.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from schemas.metrics.macros import session_columns, view_part
 from schemas.metrics.parts import VIEW_PARTS
 from schemas.quality import DIMENSIONS, PARTS
 from schemas.tables.sessions import SESSIONS
+from warehouse import publication
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -106,10 +108,11 @@ def connect(memory_bytes: int, threads: int = 1) -> DuckDBPyConnection:
     return connection
 
 
-def attach_published(connection: DuckDBPyConnection, path: Path | None) -> None:
-    """The schemas gold and silver, and the publish record `main.meta`."""
-    if path is not None:
-        connection.execute(f"ATTACH {quoted(path)} AS warehouse (READ_ONLY)")
+def attach_published(connection: DuckDBPyConnection, paths: Sequence[Path]) -> None:
+    """The schemas gold and silver, and the publish record `main.meta`. No paths: nothing is published yet."""
+    if paths:
+        for statement in publication.attach_statements(paths):
+            connection.execute(statement)
         return
     connection.execute("ATTACH ':memory:' AS warehouse")
     for schema in ("gold", "silver"):

@@ -6,15 +6,16 @@ import re
 import threading
 import time
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from infra.settings import Settings
 from schemas.units import unit_of
 from warehouse import meanings, publication
 from warehouse.attach import MACROS, VIEWS
 from warehouse.sandbox.pool import Sandbox
+from warehouse.vocabulary import FUNCTIONS, KEYWORDS
 
 _OWN = {
     "main.meta": "The publish in force, in one row.",
@@ -31,9 +32,11 @@ _COLUMNS = """
 SELECT
   CASE WHEN c.database_name = 'warehouse' THEN c.schema_name ELSE c.database_name END AS schema,
   c.table_name AS "table", c.column_name AS "column", c.data_type AS type, c.comment,
-  coalesce(t.comment, '') AS table_comment
+  coalesce(t.comment, v.comment, '') AS table_comment
 FROM duckdb_columns() c
 LEFT JOIN duckdb_tables() t USING (database_name, schema_name, table_name)
+LEFT JOIN duckdb_views() v
+  ON (v.database_name, v.schema_name, v.view_name) = (c.database_name, c.schema_name, c.table_name)
 WHERE c.database_name IN ('warehouse', 'live', 'metrics') AND NOT c.internal
 ORDER BY schema, "table", c.column_index
 """
@@ -83,6 +86,14 @@ class Macro(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     parameters: list[str]
     comment: str
+    unit: str | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a query may have; one may ask for less."""
+
+    max_rows: int
+    timeout_s: float
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +102,10 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     publish_id: str | None
     tables: list[Table]
     macros: list[Macro]
+    keywords: tuple[str, ...] = KEYWORDS
+    functions: tuple[str, ...] = FUNCTIONS
+    """Those that are known by name: DuckDB has many more."""
+    limits: Limits | None = None
 
     def table(self, name: str) -> Table | None:
         """By `schema.name`; by the bare name as a query finds it, silver and metrics first."""
@@ -101,9 +116,10 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 class CatalogReader:
     """Reads the catalog; remembers of a publish what does not change with the live file."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+    def __init__(self, sandbox: Sandbox, settings: Settings) -> None:
         self._sandbox = sandbox
-        self._folder = folder
+        self._folder = settings.warehouse
+        self._limits = Limits(max_rows=settings.query_max_rows, timeout_s=settings.query_timeout_s)
         self._newest: tuple[str | None, dict[str, Any]] = (None, {})
         self._lock = threading.Lock()
         self._last: tuple[float, Catalog] | None = None
@@ -139,7 +155,7 @@ class CatalogReader:
             )
             for (schema, name), rows in columns.items()
         ]
-        return Catalog(publish_id=answer.publish_id, tables=tables, macros=macros())
+        return Catalog(publish_id=answer.publish_id, tables=tables, macros=macros(), limits=self._limits)
 
     def _freshness(self, publish_id: str | None, times: dict[str, str | None]) -> dict[str, Freshness]:
         if self._newest[0] != publish_id or publish_id is None:
@@ -191,6 +207,7 @@ def macros() -> list[Macro]:
             name=block["name"],
             parameters=[parameter.strip() for parameter in block["parameters"].split(",")],
             comment=_prose(block["doc"]),
+            unit=unit_of(block["name"]),
         )
         for block in _BLOCK.finditer(MACROS.read_text())
     ]

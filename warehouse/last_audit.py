@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from infra.settings import Settings
+from warehouse.dashboard.moments import to_ms
 from warehouse.dashboard.payload import Quality
 from warehouse.quality import ledger
 
@@ -38,7 +39,7 @@ def _summary(folder: Path) -> Quality | None:
     for audit in ledger.newest(folder, 1):
         checks = [check for table in audit.tables for check in table.checks]
         return Quality(
-            checked_at=int((audit.started_at.timestamp() + audit.seconds) * 1000),
+            checked_at=to_ms(audit.started_at) + round(audit.seconds * 1000),
             passed=sum(check.state == "passed" for check in checks),
             failed=sum(check.state in ("failed", "broken") for check in checks),
             status="failed" if audit.state in ("failed", "broken") else "passed",

@@ -11,19 +11,24 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from infra.settings import ROOT, Settings
 from infra.setup.pages import find_browser
 from tests.browser.state import State
 from tests.browser.truth import PROBE
+from tests.browser.views import Views, shared
 from tests.conftest import free_ports
 from warehouse.dashboard.router import PAGES
 
+SOON_MS = 15_000
+Theme = Literal["dark", "light"]
 ARGUMENTS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
@@ -69,10 +74,12 @@ class Served:
         """The dashboard alone: no broker, no sandbox."""
         self._start("tests.browser.serve", str(self.home), str(self.port))
 
-    def start_whole_server(self, server_keys: str = "") -> None:
-        """The server as it is in service, but for the broker."""
+    def start_whole_server(self, server_keys: str = "", kafka: Settings | None = None) -> None:
+        """The server as it is in service; without settings of a broker, without one."""
         port = free_ports(1)[0]
         settings = Settings(home=self.home, server_port=self.port, kafka_port=port, server_keys=server_keys)
+        if kafka is not None:
+            settings = replace(kafka, server_port=self.port, server_keys=server_keys)
         self._start("warehouse.server", env=os.environ | settings.to_env())
 
     def _start(self, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
@@ -127,6 +134,20 @@ def served(tmp_path: Path) -> Iterator[Served]:
     running.close()
 
 
+@pytest.fixture(scope="module")
+def views() -> Views:
+    return shared()
+
+
+@pytest.fixture(scope="module")
+def standing(views: Views) -> Iterator[Served]:
+    """A world that stands still: both sides read the same second."""
+    running = Served(views.settings.home)
+    running.start()
+    yield running
+    running.close()
+
+
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context(viewport={"width": 1920, "height": 1080}, color_scheme="dark")
@@ -143,3 +164,21 @@ def screenshot_folder() -> Path:
     folder = Path(os.path.realpath("/tmp")) / f"playlake-screenshots-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def assert_it_fits(chromium: Browser, url: str, seen: str, picture: tuple[str, Theme, int]) -> list[str]:
+    """A page at a width, in a theme: left to be looked at, and nothing sticks out. The addresses that it asked.
+
+    `seen`: selector of what shows that it is whole; `picture`: name, theme, width.
+    """
+    name, theme, width = picture
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(url)
+    expect(page.locator(seen).first).to_be_visible(timeout=SOON_MS)
+    page.screenshot(path=screenshot_folder() / f"{name}-{theme}-{width}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+    return asked

@@ -11,11 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from tests.browser.conftest import Served, screenshot_folder
+from tests.browser.conftest import SOON_MS, Served, screenshot_folder
 from warehouse import attach, publication
 
 pytestmark = pytest.mark.browser
-SOON_MS = 15_000
 
 
 def state_of(page: Page) -> str | None:
@@ -31,7 +30,7 @@ def sql(served: Served, question: str, **values: Any) -> list[tuple[Any, ...]]:
     """What any DuckDB client is told over the same files."""
     connection = attach.connect(256_000_000)
     record = publication.current(served.state.folder)
-    attach.attach_published(connection, record.file(served.state.folder) if record else None)
+    attach.attach_published(connection, record.paths(served.state.folder) if record else [])
     attach.attach_live(connection, publication.live_file(served.state.folder))
     attach.define_views(connection)
     with connection:

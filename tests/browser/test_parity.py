@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 import msgspec
 import pytest
@@ -13,8 +12,8 @@ from infra.settings import Settings
 from schemas.parity import Comparison
 from streams.parity.history import remember, telling
 from tests.batch.world import START, playback
-from tests.browser.conftest import Served, screenshot_folder
-from tests.browser.test_now import SOON_MS, number
+from tests.browser.conftest import SOON_MS, Served, Theme, assert_it_fits, screenshot_folder
+from tests.browser.test_now import number
 from tests.streams.parity.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]
@@ -92,16 +91,6 @@ def test_what_was_remembered_is_shown(served: Served, chromium: Browser, page: P
     expect(page.get_by_test_id("parity_state")).to_contain_text("1 unexplained", timeout=SOON_MS)
 
     remembered(served, msgspec.structs.replace(found, made_at=found.made_at + timedelta(hours=3)))
-    for theme, width in (("dark", 1920), ("light", 1366)):
-        assert_it_fits(served, chromium, theme, width)
-
-
-def assert_it_fits(served: Served, chromium: Browser, theme: Literal["dark", "light"], width: int) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-    page = context.new_page()
-    page.goto(served.url + "parity")
-    expect(page.get_by_test_id("row.0")).to_be_visible(timeout=SOON_MS)
-    page.wait_for_timeout(300)
-    page.screenshot(path=screenshot_folder() / f"parity-{theme}-{width}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    context.close()
+    looks: tuple[tuple[Theme, int], ...] = (("dark", 1920), ("light", 1366))
+    for theme, width in looks:
+        assert_it_fits(chromium, f"{served.url}parity", "[data-testid='row.0']", ("parity", theme, width))

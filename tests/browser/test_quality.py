@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Served, screenshot_folder
-from tests.browser.test_now import SOON_MS, number, sql
-from tests.browser.views import SICK, Views, shared
+from tests.browser.conftest import SOON_MS, Served, Theme, assert_it_fits
+from tests.browser.test_now import number, sql
+from tests.browser.views import SICK, Views
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def views() -> Views:
-    return shared()
-
-
-@pytest.fixture(scope="module")
-def standing(views: Views) -> Iterator[Served]:
-    """A world that stands still: both sides read the same second."""
-    running = Served(views.settings.home)
-    running.start()
-    yield running
-    running.close()
 
 
 def cells(page: Page) -> dict[str, float | None]:
@@ -130,17 +115,10 @@ def test_what_cannot_be_shown_says_so(standing: Served, page: Page) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700)])
-def test_it_fits(standing: Served, chromium: Browser, theme: Literal["dark", "light"], width: int) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-    page = context.new_page()
-    foreign: list[str] = []
-    page.on("request", lambda request: foreign.append(request.url) if standing.url not in request.url else None)
-    page.goto(f"{standing.url}cohorts")
-    expect(page.locator(".sessions [data-testid='cell.session_id']").first).to_be_visible(timeout=SOON_MS)
-    page.screenshot(path=screenshot_folder() / f"quality-{theme}-{width}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert [url for url in foreign if not url.startswith(("data:", "blob:"))] == []
-    context.close()
+def test_it_fits(standing: Served, chromium: Browser, theme: Theme, width: int) -> None:
+    seen = ".sessions [data-testid='cell.session_id']"
+    asked = assert_it_fits(chromium, f"{standing.url}cohorts", seen, ("quality", theme, width))
+    assert [url for url in asked if not url.startswith((standing.url, "data:", "blob:"))] == []
 
 
 @pytest.mark.long

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Served, screenshot_folder
-from tests.browser.test_now import SOON_MS, number, sql
-from tests.browser.views import SICK, Views, shared
+from tests.browser.conftest import SOON_MS, Served, Theme, assert_it_fits
+from tests.browser.test_now import number, sql
+from tests.browser.views import SICK, Views
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def views() -> Views:
-    return shared()
-
-
-@pytest.fixture(scope="module")
-def standing(views: Views) -> Iterator[Served]:
-    running = Served(views.settings.home)
-    running.start()
-    yield running
-    running.close()
 
 
 def test_from_the_cohorts_list_to_the_events_behind_a_number(standing: Served, page: Page, views: Views) -> None:
@@ -91,13 +77,6 @@ def test_what_is_not_there_says_so(standing: Served, page: Page) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700)])
-def test_it_fits(
-    standing: Served, chromium: Browser, views: Views, theme: Literal["dark", "light"], width: int
-) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-    page = context.new_page()
-    page.goto(f"{standing.url}session?id={views.cohort(country=SICK[0])[0]['session_id']}")
-    expect(page.locator(".events [data-testid='cell.event_type']").first).to_be_visible(timeout=SOON_MS)
-    page.screenshot(path=screenshot_folder() / f"session-{theme}-{width}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    context.close()
+def test_it_fits(standing: Served, chromium: Browser, views: Views, theme: Theme, width: int) -> None:
+    url = f"{standing.url}session?id={views.cohort(country=SICK[0])[0]['session_id']}"
+    assert_it_fits(chromium, url, ".events [data-testid='cell.event_type']", ("session", theme, width))

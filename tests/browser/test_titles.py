@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
-
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Served, screenshot_folder
-from tests.browser.test_now import SOON_MS, number, sql
-from tests.browser.views import shared
+from tests.browser.conftest import SOON_MS, Served, Theme, assert_it_fits
+from tests.browser.test_now import number, sql
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def standing() -> Iterator[Served]:
-    running = Served(shared().settings.home)
-    running.start()
-    yield running
-    running.close()
 
 
 def test_the_list_and_one_title_equal_sql(standing: Served, page: Page) -> None:
@@ -68,11 +56,6 @@ def test_what_is_not_there_says_so(standing: Served, page: Page) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700)])
-def test_it_fits(standing: Served, chromium: Browser, theme: Literal["dark", "light"], width: int) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-    page = context.new_page()
-    page.goto(f"{standing.url}titles?span=10800")
-    expect(page.locator("[data-testid='cell.watched_ms']").first).to_be_visible(timeout=SOON_MS)
-    page.screenshot(path=screenshot_folder() / f"titles-{theme}-{width}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    context.close()
+def test_it_fits(standing: Served, chromium: Browser, theme: Theme, width: int) -> None:
+    url = f"{standing.url}titles?span=10800"
+    assert_it_fits(chromium, url, "[data-testid='cell.watched_ms']", ("titles", theme, width))

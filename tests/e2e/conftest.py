@@ -82,11 +82,11 @@ class Platform:
 
 
 @contextmanager
-def running(home: Path, silver_every_minutes: int) -> Iterator[Platform]:
-    """Every part, up."""
+def running(home: Path, silver_every_minutes: int, **others: Any) -> Iterator[Platform]:
+    """Every part, up. `others`: settings."""
     settings = isolated_settings(home)
     settings = replace(
-        settings, topic_partitions=4, silver_every_minutes=silver_every_minutes, spark_driver_memory="1g"
+        settings, topic_partitions=4, silver_every_minutes=silver_every_minutes, spark_driver_memory="1g", **others
     )
     platform = Platform(settings)
     try:

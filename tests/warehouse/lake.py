@@ -14,13 +14,14 @@ from infra.settings import Settings
 from schemas.piece import startup_bucket
 from schemas.publication import PUBLISHED, Publish, write_record
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
+from schemas.tables.restatements import RESTATEMENTS
 from warehouse import build
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 STAMP = pa.timestamp("us", tz="UTC")
 
 QUALITY_SCHEMA = pa.schema(
-    [("rollup", pa.string()), ("minute", STAMP)]
+    [("play_date", pa.date32()), ("rollup", pa.string()), ("minute", STAMP)]
     + [(name, pa.string()) for name in DIMENSIONS]
     + [(name, pa.int64()) for name in PARTS]
     + [("startup_histogram", pa.list_(pa.int64()))]
@@ -43,7 +44,8 @@ def quality_row(minute: datetime, rollup: str = "total", startups: Iterable[int]
     for startup_ms in startups:
         histogram[startup_bucket(startup_ms)] += 1
     row = dict.fromkeys(DIMENSIONS) | dict.fromkeys(PARTS, 0)
-    return row | {"rollup": rollup, "minute": minute, "startup_histogram": histogram} | values
+    row |= {"play_date": minute.date(), "rollup": rollup, "minute": minute, "startup_histogram": histogram}
+    return row | values
 
 
 def session_row(number: int, day: date) -> dict[str, Any]:
@@ -67,7 +69,9 @@ class Lake:
     def write(self, table: str, rows: list[dict[str, Any]], schema: pa.Schema) -> int:
         """Replace a table's content; its new version."""
         path = f"{self.settings.lake_root}/{table.replace('.', '/')}"
-        deltalake.write_deltalake(path, pa.Table.from_pylist(rows, schema=schema), mode="overwrite")
+        days = {"play_date", "start_date"}.intersection(schema.names if table != RESTATEMENTS.full_name else ())
+        data = pa.Table.from_pylist(rows, schema=schema)
+        deltalake.write_deltalake(path, data, mode="overwrite", schema_mode="overwrite", partition_by=[*days] or None)
         return deltalake.DeltaTable(path).version()
 
     def request(

@@ -153,7 +153,7 @@ def test_every_macro_states_its_unit_and_takes_arguments() -> None:
 def test_the_page_names_only_tables_that_have_the_parts() -> None:
     """`docs/metrics.md` says of which tables a metric may be asked."""
     connection = attach.connect(100_000_000)
-    attach.attach_published(connection, None)
+    attach.attach_published(connection, [])
     attach.attach_live(connection, None)
     attach.define_views(connection)
     for table, parts in TABLES.items():

@@ -20,7 +20,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duck
     record = publication.current(lake.settings.warehouse)
     assert record is not None
     opened = attach.connect(100_000_000)
-    attach.attach_published(opened, record.file(lake.settings.warehouse))
+    attach.attach_published(opened, record.paths(lake.settings.warehouse))
     attach.attach_live(opened, None)
     attach.define_views(opened)
     opened.execute("SET errors_as_json = true")
@@ -44,7 +44,8 @@ def told(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, int | No
         ("SELECT * FROM session", "Did you mean silver.sessions", "session"),
         ("SELECT * FROM nothing_like_it", "There are gold.quality_minute, live.", "nothing"),
         ("SELECT playz FROM gold.quality_minute", "Did you mean plays?", "playz"),
-        ("SELECT q.play FROM gold.quality_minute q", "Did you mean plays?", "q.play"),
+        ("SELECT q.play FROM gold.quality_minute q", "Near to it are plays (gold.quality_minute", "q.play"),
+        ("SELECT l.play FROM live.quality_minute l", "Did you mean plays?", "l.play"),
         ("SELECT user_id FROM gold.quality_minute", "a column of metrics.session_quality or silver.sessions", "user"),
         ("SELECT sesion_id FROM gold.quality_minute", "Near to it are session_id (metrics.session_quality", "sesion"),
         ("SELECT stalled_shar(1, 2)", 'Did you mean "stalled_share"?', "stalled"),

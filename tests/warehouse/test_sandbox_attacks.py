@@ -18,7 +18,7 @@ from warehouse import attach, publication
 from warehouse.sandbox import confine, gate
 from warehouse.sandbox.pool import Sandbox
 
-# {file}: the published file, {folder}: where it lies, {live}: the live file.
+# {file}: the published file with the views, {part}: one with rows, {folder}: where they lie, {live}: the live file.
 HOLES = [
     "USE memory; DETACH warehouse; ATTACH '{file}' AS g2 (READ_WRITE); DELETE FROM g2.main.meta; CHECKPOINT g2",
     "ATTACH '{file}' AS g2 (READ_WRITE); DELETE FROM g2.main.meta; CHECKPOINT g2",
@@ -30,6 +30,8 @@ HOLES = [
     "COPY (SELECT 1) TO '{folder}/stolen.csv'",
     "COPY warehouse.gold.quality_minute TO '/dev/shm/playlake-stolen.csv'",
     "USE memory; DETACH live; ATTACH '{live}' AS g5 (READ_WRITE); CREATE TABLE g5.a AS SELECT 1; CHECKPOINT g5",
+    "DETACH current; ATTACH '{part}' AS g6 (READ_WRITE); DELETE FROM g6.gold.quality_minute; CHECKPOINT g6",
+    "COPY (SELECT 1) TO '{part}' (USE_TMP_FILE false)",
 ]
 """What the recipe of READ_ONLY, enable_external_access and lock_configuration lets through, and its neighbours."""
 
@@ -37,6 +39,7 @@ WRITES = [
     *HOLES,
     "EXPORT DATABASE '{folder}/export'",
     "DELETE FROM gold.quality_minute",
+    "DELETE FROM current.gold.quality_minute",
     "UPDATE gold.quality_minute SET plays = 0",
     "INSERT INTO warehouse.main.meta SELECT * FROM warehouse.main.meta",
     "DROP TABLE gold.quality_minute",
@@ -133,7 +136,8 @@ class Target:
         self.folder = lake.settings.warehouse
         record = publication.current(self.folder)
         assert record is not None
-        self.file = record.file(self.folder)
+        self.files = record.paths(self.folder)
+        self.file, self.part = self.files
         self.live = self.folder / publication.LIVE
         with duckdb.connect(str(self.live)) as connection:
             attach.create_live_tables(connection, "live")
@@ -143,8 +147,13 @@ class Target:
         paths = [*self.folder.rglob("*"), *Path("/dev/shm").glob("playlake-stolen*")]
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
 
+    def open_up(self) -> None:
+        """Take away what the file's rights forbid."""
+        for path in self.files:
+            path.chmod(0o644)
+
     def fill(self, attack: str) -> str:
-        return attack.format(file=self.file, folder=self.folder, live=self.live)
+        return attack.format(file=self.file, part=self.part, folder=self.folder, live=self.live)
 
 
 @pytest.fixture
@@ -154,7 +163,7 @@ def target(published: Lake) -> Target:
 
 def attached(target: Target) -> duckdb.DuckDBPyConnection:
     connection = attach.connect(200_000_000)
-    attach.attach_published(connection, target.file)
+    attach.attach_published(connection, target.files)
     attach.attach_live(connection, target.live)
     attach.define_views(connection)
     return connection
@@ -171,10 +180,10 @@ def run(connection: duckdb.DuckDBPyConnection, attack: str) -> list[str]:
     return errors
 
 
-@pytest.mark.parametrize("attack", [HOLES[0], HOLES[4]])
+@pytest.mark.parametrize("attack", [HOLES[0], HOLES[4], *HOLES[-2:]])
 def test_holes_are_open_where_no_layer_stands(target: Target, attack: str) -> None:
     """The recipe that looks read-only: proof that the tests below can fail."""
-    target.file.chmod(0o644)
+    target.open_up()
     connection = attached(target)
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -184,7 +193,7 @@ def test_holes_are_open_where_no_layer_stands(target: Target, attack: str) -> No
 
 
 def test_locks_alone_hold(target: Target) -> None:
-    target.file.chmod(0o644)
+    target.open_up()
     for attack in WRITES + READS:
         connection = attached(target)
         attach.lock(connection)
@@ -212,9 +221,9 @@ from warehouse import attach
 from warehouse.sandbox import confine
 from tests.warehouse.test_sandbox_attacks import run
 
-def confined(file, live, attack):
+def confined(part, file, live, attack):
     connection = attach.connect(200_000_000)
-    attach.attach_published(connection, Path(file))
+    attach.attach_published(connection, [Path(file), Path(part)])
     attach.attach_live(connection, Path(live))
     attach.define_views(connection)
     assert confine.forbid_writing()
@@ -244,8 +253,8 @@ for attack in sys.stdin:
 
 @pytest.mark.skipif(confine.landlock_version() < 6, reason="this kernel has no Landlock of version 6")
 def test_landlock_alone_holds(target: Target) -> None:
-    target.file.chmod(0o644)
-    command = [sys.executable, "-c", LANDLOCKED, str(target.file), str(target.live)]
+    target.open_up()
+    command = [sys.executable, "-c", LANDLOCKED, str(target.part), str(target.file), str(target.live)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None and process.stdout is not None
         for attack in HOLES:

@@ -22,13 +22,15 @@ from tests.warehouse.serving import Running
 from tests.warehouse.test_sandbox_attacks import Target
 from warehouse.access.body_limit import MAX_BYTES
 
-# {file}: the published file, {folder}: where it lies, {live}: the live file.
+# {file}: the published file with the views, {part}: one with rows, {folder}: where they lie, {live}: the live file.
 ATTACKS = {
     # What the obvious recipe (READ_ONLY, enable_external_access = false, lock_configuration) lets through.
     "detach, attach again to write, delete, checkpoint": (
         "DETACH warehouse; ATTACH '{file}' AS g (READ_WRITE); DELETE FROM g.main.meta; CHECKPOINT g"
     ),
     "attach again to write": "ATTACH '{file}' AS g (READ_WRITE)",
+    "attach a month again to write": "DETACH current; ATTACH '{part}' AS g (READ_WRITE)",
+    "copy over a month": "COPY (SELECT 1) TO '{part}' (USE_TMP_FILE false)",
     "attach the write-ahead log": "ATTACH '{file}.wal' AS g",
     "attach the live file to write": "ATTACH '{live}' AS g (READ_WRITE)",
     "attach to read": "ATTACH '{file}' AS g (READ_ONLY)",

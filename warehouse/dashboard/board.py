@@ -6,7 +6,6 @@ What can change only with a minute or a publish is asked once for it and kept; w
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -15,6 +14,7 @@ import msgspec
 from warehouse.dashboard import questions
 from warehouse.dashboard.alerts import RECENT_S, shown
 from warehouse.dashboard.files import Files, Row
+from warehouse.dashboard.moments import stamp
 from warehouse.dashboard.payload import AlertShown, Cohort, History, Publish, Series, Tile, Title
 
 WINDOW_MINUTES = 5
@@ -170,8 +170,3 @@ def stretch(at_ms: int) -> tuple[int, float]:
 def series(rows: list[Row]) -> Series:
     """Rows as columns."""
     return Series(**{name: [row[name] for row in rows] for name in Series.__struct_fields__})
-
-
-def stamp(seconds: float) -> datetime:
-    """Seconds of epoch as DuckDB wants them."""
-    return datetime.fromtimestamp(seconds, UTC)

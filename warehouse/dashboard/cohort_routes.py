@@ -6,19 +6,13 @@ A cohort is given by any number of `where=country:BR`; `where=country` alone is 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
-import msgspec
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.errors import QueryError
 from warehouse.dashboard.cohorts import Explorer, Question, catalog, measure_of
-
-STATUS = {"refused": 422, "timeout": 408}
+from warehouse.dashboard.thread_routes import ThreadRoutes, as_json
 
 
 class Parameters(BaseModel):
@@ -48,46 +42,28 @@ class Parameters(BaseModel):
         )
 
 
-class CohortRoutes:
-    """The routes and the thread behind them."""
+class CohortRoutes(ThreadRoutes[Explorer]):
+    """The routes of the page Quality."""
 
     def __init__(self, explorer: Explorer) -> None:
-        self._explorer = explorer
-        self._thread = ThreadPoolExecutor(1, "cohorts")
-        self.router = APIRouter(prefix="/v1/dashboard/cohorts")
+        super().__init__("cohorts", explorer)
         self.router.get("/catalog")(self.catalog)
         self.router.get("")(self.cohorts)
         self.router.get("/trend")(self.trend)
         self.router.get("/sessions")(self.sessions)
 
-    def close(self) -> None:
-        """End the question that is under way and the thread, and let go of the files: who stops does not wait."""
-        self._explorer.interrupt()
-        self._thread.submit(self._explorer.close)
-        self._thread.shutdown(wait=False)
-
     async def catalog(self) -> Response:
         """Metrics and dimensions that can be asked: `CohortCatalog` of `cohort_shapes.py`."""
-        return _json(catalog())
+        return as_json(catalog())
 
     async def cohorts(self, asked: Annotated[Parameters, Query()]) -> Response:
         """A metric by one or two dimensions, worst first: `Cohorts` of `cohort_shapes.py`."""
-        return await self._in_thread(lambda: self._explorer.cohorts(asked.question()))
+        return await self._in_thread(lambda: self._reader.cohorts(asked.question()))
 
     async def trend(self, asked: Annotated[Parameters, Query()]) -> Response:
         """A cohort's metric over time beside everything's: `CohortTrend` of `cohort_shapes.py`."""
-        return await self._in_thread(lambda: self._explorer.trend(asked.question()))
+        return await self._in_thread(lambda: self._reader.trend(asked.question()))
 
     async def sessions(self, asked: Annotated[Parameters, Query()]) -> Response:
         """The published sessions of a cohort, worst first: `SessionList` of `cohort_shapes.py`."""
-        return await self._in_thread(lambda: self._explorer.sessions(asked.question()))
-
-    async def _in_thread(self, work: Callable[[], msgspec.Struct]) -> Response:
-        try:
-            return _json(await asyncio.get_running_loop().run_in_executor(self._thread, work))
-        except QueryError as error:
-            raise HTTPException(STATUS.get(error.reason, 503), str(error)) from error
-
-
-def _json(answer: msgspec.Struct) -> Response:
-    return Response(msgspec.json.encode(answer), media_type="application/json")
+        return await self._in_thread(lambda: self._reader.sessions(asked.question()))

@@ -1,20 +1,17 @@
 """Answers of the page Quality: a metric by cohort, over time, and the sessions behind it.
 
-One connection and one thread of its own, so that a question about a hundred million sessions delays no live number.
 Answers are kept by question, publish and, where they reach into live minutes, the second of the live state.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from infra.errors import QueryError
-from warehouse.dashboard import cohort_sql, questions
-from warehouse.dashboard.board import stamp
+from warehouse.dashboard import cohort_sql, questions, stretch
 from warehouse.dashboard.cohort_shapes import (
     Basis,
     CohortCatalog,
@@ -27,20 +24,17 @@ from warehouse.dashboard.cohort_shapes import (
     SessionOfCohort,
     TrendLine,
 )
-from warehouse.dashboard.files import Files, Row
+from warehouse.dashboard.files import Row
 from warehouse.dashboard.measures import DIMENSIONS, MEASURES, Measure, Plan, plan
+from warehouse.dashboard.moments import stamp, to_ms
 from warehouse.dashboard.payload import Publish
+from warehouse.dashboard.reader import Reader
 
 T = TypeVar("T", Cohorts, CohortTrend, SessionList)
 
-LONGEST_S = 31 * 86_400
 MOST_CELLS = 600
 MOST_SESSIONS = 200
-POINTS = 180
-"""A trend has about as many."""
-STEPS_S = (60, 300, 900, 3_600, 21_600, 86_400)
 _KEPT = 256
-_LIMIT_S = 10.0
 _MEMORY_BYTES = 512_000_000
 
 
@@ -65,10 +59,7 @@ class Question:
         if unknown or len(set(self.by)) != len(self.by) or len(self.by) > 2:
             msg = f"expected one or two different ones of {', '.join(DIMENSIONS)}, got {', '.join(unknown or self.by)}"
             raise QueryError(msg, "refused")
-        length = self.span_s or self.stop - self.start
-        if not 60 <= length <= LONGEST_S:
-            msg = f"expected a stretch of 60 to {LONGEST_S} s, got {length} s"
-            raise QueryError(msg, "refused")
+        stretch.check(self.span_s or self.stop - self.start)
 
 
 @dataclass(frozen=True)
@@ -114,13 +105,12 @@ def catalog() -> CohortCatalog:
     )
 
 
-class Explorer:
+class Explorer(Reader):
     """Not thread-safe. Every method raises QueryError (timeout) for what takes too long."""
 
     def __init__(self, folder: Path) -> None:
         """`folder`: the warehouse's."""
-        self._files = Files(folder, _MEMORY_BYTES, threads=2)
-        self._answers: OrderedDict[object, Any] = OrderedDict()
+        super().__init__(folder, _MEMORY_BYTES, _KEPT)
 
     def cohorts(self, question: Question) -> Cohorts:
         """The metric by the question's dimensions."""
@@ -135,36 +125,20 @@ class Explorer:
         """The published sessions of the cohort, worst first."""
         return self._answer("sessions", question, Plan("sessions"), self._sessions)
 
-    def interrupt(self) -> None:
-        """End the question that is under way, from another thread."""
-        self._files.interrupt()
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._files.close()
-
     def _answer(self, kind: str, question: Question, planned: Plan, make: Callable[[Asked], T]) -> T:
-        publish, is_new = self._files.refresh()
-        if is_new:
-            self._answers.clear()
+        publish = self._refresh()
         live_at = self._files.one(questions.NOW)["newest_at"]
         asked = _asked(question, planned, publish, live_at)
-        key = (kind, question, planned, asked.basis)
-        if key not in self._answers:
-            with self._files.limit(_LIMIT_S):
-                self._answers[key] = make(asked)
-            if len(self._answers) > _KEPT:
-                self._answers.popitem(last=False)
-        self._answers.move_to_end(key)
-        answer: T = self._answers[key]
-        return answer
+        return self._kept((kind, question, planned, asked.basis), lambda: make(asked))
 
     def _cohorts(self, asked: Asked) -> Cohorts:
         question = asked.question
         rows: list[Row] = []
+        told_sql: str | None = None
         if asked.plan.source is not None:
             sql = cohort_sql.cohorts(question.measure, asked.plan, question.by, asked.where)
             rows = self._files.ask(sql, **_used(sql, asked.values))
+            told_sql = cohort_sql.with_values(sql, asked.values, question.by)
         told = [(row["depth"], _cohort(row, len(question.by))) for row in rows]
         cells = [cell for depth, cell in told if depth == len(question.by)]
         enough = [cell for cell in cells if cell.sample is None or cell.sample >= question.least]
@@ -178,11 +152,11 @@ class Explorer:
             small_from=min(len(ranked), MOST_CELLS),
             totals=_ranked(totals, question.measure),
             left_out=max(0, len(cells) - MOST_CELLS),
+            sql=told_sql,
         )
 
     def _trend(self, asked: Asked) -> CohortTrend:
-        length = (asked.basis.stop_at - asked.basis.start_at) // 1000
-        step_s = next((step for step in STEPS_S if length / step <= POINTS), STEPS_S[-1])
+        step_s = stretch.step_s((asked.basis.stop_at - asked.basis.start_at) // 1000)
         values = asked.values | {"step": step_s, "minutes": step_s / 60}
         if asked.basis.live_at is not None:
             # The minute that is running would end every line in noise, and a sum of half a step would be half of it.
@@ -263,5 +237,5 @@ def _ranked(cells: list[CohortValue], measure: Measure) -> list[CohortValue]:
 
 
 def _session(row: Row) -> SessionOfCohort:
-    moments = {name: round(row[name].timestamp() * 1000) for name in ("started_at", "ended_at")}
+    moments = {name: to_ms(row[name]) for name in ("started_at", "ended_at")}
     return SessionOfCohort(**{name: row[name] for name in SessionOfCohort.__struct_fields__} | moments)

@@ -1,4 +1,4 @@
-"""The published file and the live file of now on one connection, for the server's own questions."""
+"""The published files and the live file of now on one connection, for the server's own questions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import duckdb
 
 from warehouse import attach, publication
 from warehouse.dashboard.limit import limit
+from warehouse.dashboard.moments import to_ms
 from warehouse.dashboard.payload import Publish
 
 Row = dict[str, Any]
@@ -24,21 +25,21 @@ class Files:
         self._folder = folder
         self._memory_bytes = memory_bytes
         self._threads = threads
-        self._published: Path | None = None
+        self._published: list[Path] | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     @property
-    def published(self) -> Path | None:
-        """The published file that is attached."""
-        return self._published
+    def published(self) -> list[Path]:
+        """The published files that are attached; none before the first publish."""
+        return self._published or []
 
     def refresh(self) -> tuple[Publish, bool]:
-        """Attach the files of now: live is another file twice a second, the published one after a publish.
+        """Attach the files of now: live is another file twice a second, published ones after a publish.
 
         Returns the publish, and whether it is another one than at the last call.
         """
         record = publication.current(self._folder)
-        published = None if record is None else record.file(self._folder)
+        published = [] if record is None else record.paths(self._folder)
         live = publication.live_file(self._folder)
         is_new = self._connection is None or published != self._published
         if self._connection is None or is_new:
@@ -55,7 +56,7 @@ class Files:
             return Publish(), is_new
         return Publish(
             publish_id=record.publish_id,
-            published_at=int(record.published_at.timestamp() * 1000),
+            published_at=to_ms(record.published_at),
             cutover_minute=int(record.cutover_minute.timestamp()),
         ), is_new
 

@@ -11,6 +11,7 @@ import duckdb
 import msgspec
 
 from schemas.parity import CAUSES, Comparison, PartParity, RowParity, history_path, recent
+from warehouse.dashboard.moments import to_ms
 from warehouse.dashboard.payload import (
     Amount,
     Cause,
@@ -76,7 +77,7 @@ def shown(past: Sequence[Comparison], newest: Comparison | None) -> Parity:
 
 def _state(one: Comparison) -> ParityState:
     return ParityState(
-        compared_at=_stamp(one.made_at),
+        compared_at=to_ms(one.made_at),
         rows=one.rows,
         rows_equal=one.rows_equal,
         whole_rows=one.whole_rows,
@@ -89,7 +90,7 @@ def _point(one: Comparison, newest: Comparison) -> ParityPoint:
     events = next((part for part in one.parts if part.part == "events"), None)
     differences = {metric.metric: metric.difference for metric in one.metrics}
     return ParityPoint(
-        compared_at=_stamp(one.made_at),
+        compared_at=to_ms(one.made_at),
         publish_id=one.publish_id,
         whole_rows=one.whole_rows,
         whole_rows_equal=one.whole_rows_equal,
@@ -126,7 +127,3 @@ def _row(row: RowParity) -> ParityRow:
 
 def _minute(at: datetime) -> int:
     return int(at.timestamp())
-
-
-def _stamp(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -49,10 +49,10 @@ def _type(kind: shapes.Type) -> str:
     match kind:
         case shapes.IntType() | shapes.FloatType():
             return "number"
-        case shapes.BoolType():
-            return "boolean"
         case shapes.StrType():
             return "string"
+        case shapes.BoolType():
+            return "boolean"
         case shapes.NoneType():
             return "null"
         case shapes.LiteralType(values=values):
@@ -65,7 +65,7 @@ def _type(kind: shapes.Type) -> str:
         case shapes.StructType(cls=cls):
             return cls.__name__
         case _:
-            msg = f"payload.py may use numbers, booleans, strings, literals, null, lists and structs; it has {kind}"
+            msg = f"payload.py may use numbers, strings, bools, literals, null, lists and structs; it has {kind}"
             raise TypeError(msg)
 
 

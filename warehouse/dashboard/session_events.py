@@ -29,6 +29,7 @@ from schemas.sessionize import fold, no_pieces, open_session
 from schemas.table import Table
 from schemas.tables import SILVER_EVENTS
 from warehouse.dashboard.limit import limit
+from warehouse.dashboard.moments import to_ms
 from warehouse.dashboard.session_shapes import Line, Phase, RawField, TimelineEvent
 
 LIMIT_S = 10.0
@@ -175,8 +176,8 @@ def _events(table: str, rows: pa.Table, after: dict[str, str]) -> list[TimelineE
     return [
         TimelineEvent(
             event_id=row["event_id"],
-            at=round(row["occurred_at"].timestamp() * 1000),
-            received_at=round(row["received_at"].timestamp() * 1000),
+            at=to_ms(row["occurred_at"]),
+            received_at=to_ms(row["received_at"]),
             event_type=row["event_type"],
             table=f"silver.{table}",
             seq=row["seq"],
@@ -201,9 +202,7 @@ def _batch(rows: pa.Table, columns: Sequence[str]) -> pa.RecordBatch:
 
 def _pairs(rows: pa.Table, column: str) -> list[tuple[int, int | None]]:
     stamps = rows.column("occurred_at").to_pylist()
-    return [
-        (round(at.timestamp() * 1000), value) for at, value in zip(stamps, rows.column(column).to_pylist(), strict=True)
-    ]
+    return [(to_ms(at), value) for at, value in zip(stamps, rows.column(column).to_pylist(), strict=True)]
 
 
 def _line(pairs: Sequence[tuple[int, int | None]]) -> Line:

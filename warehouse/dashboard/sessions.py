@@ -8,13 +8,15 @@ from typing import Any, Literal
 from infra.settings import Settings
 from schemas.metrics.registry import SESSION_METRICS
 from schemas.tables.sessions import SESSIONS
+from schemas.units import COUNT, UTC, unit_of
 from warehouse.attach import SESSION_COLUMNS
 from warehouse.dashboard import session_events
-from warehouse.dashboard.files import Files, Row
+from warehouse.dashboard.files import Row
+from warehouse.dashboard.moments import known_ms, to_ms
+from warehouse.dashboard.reader import LIMIT_S, Reader
 from warehouse.dashboard.session_shapes import SessionFigure, SessionHit, SessionSearch, SessionView
 
 MOST_HITS = 200
-_LIMIT_S = 10.0
 _MEMORY_BYTES = 256_000_000
 
 _FOUND = f"""
@@ -26,33 +28,33 @@ SELECT count(*) FILTER (session_id = $wanted OR user_id = $wanted) AS total, min
 FROM metrics.session_quality
 """
 _ROW = "SELECT * FROM metrics.session_quality WHERE session_id = $wanted LIMIT 1"
-_UNITS = {"_ms": "ms", "_kbps": "kbit/s", "_at": "stamp", "bits_played": "bits", "dropped_frames": "frames"}
+_SHOWN_UNITS = {COUNT: "", UTC: "stamp"}
 
 
-class Sessions:
+class Sessions(Reader):
     """Not thread-safe. Every method raises QueryError (timeout) for what takes too long."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.warehouse, _MEMORY_BYTES)
         self._settings = settings
-        self._files = Files(settings.warehouse, _MEMORY_BYTES, threads=2)
 
     def search(self, wanted: str) -> SessionSearch:
         """Published sessions by session id or user id."""
-        publish, _ = self._files.refresh()
-        with self._files.limit(_LIMIT_S):
+        publish = self._refresh()
+        with self._files.limit(LIMIT_S):
             counted = self._files.one(_COUNTED, wanted=wanted)
             rows = self._files.ask(_FOUND, wanted=wanted) if counted["total"] else []
         return SessionSearch(
             publish=publish,
-            first_at=_stamp(counted["first"]),
+            first_at=known_ms(counted["first"]),
             total=counted["total"],
             hits=[SessionHit(**{name: _plain(row[name]) for name in SessionHit.__struct_fields__}) for row in rows],
         )
 
     def view(self, session_id: str) -> SessionView:
         """One session with its events."""
-        publish, _ = self._files.refresh()
-        with self._files.limit(_LIMIT_S):
+        publish = self._refresh()
+        with self._files.limit(LIMIT_S):
             row = self._files.one(_ROW, wanted=session_id)
         timeline = session_events.Timeline()
         if row:
@@ -62,8 +64,8 @@ class Sessions:
             publish=publish,
             session_id=session_id,
             figures=_figures(row),
-            started_at=_stamp(row.get("started_at")),
-            ended_at=_stamp(row.get("ended_at")),
+            started_at=known_ms(row.get("started_at")),
+            ended_at=known_ms(row.get("ended_at")),
             events=timeline.events,
             events_left_out=timeline.left_out,
             events_problem=timeline.problem,
@@ -73,14 +75,6 @@ class Sessions:
             buffer=timeline.buffer,
             position=timeline.position,
         )
-
-    def interrupt(self) -> None:
-        """End the question that is under way, from another thread."""
-        self._files.interrupt()
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._files.close()
 
 
 def _figures(row: Row) -> list[SessionFigure]:
@@ -130,14 +124,11 @@ def _kind(name: str) -> Literal["who", "time", "count"]:
 
 
 def _unit(name: str) -> str:
-    return next((unit for end, unit in _UNITS.items() if name.endswith(end)), "")
+    unit = unit_of(name) or ""
+    return _SHOWN_UNITS.get(unit, unit)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return round(value.timestamp() * 1000)
+        return to_ms(value)
     return value if value is None or isinstance(value, bool | int | float) else str(value)
-
-
-def _stamp(at: datetime | None) -> int | None:
-    return None if at is None else round(at.timestamp() * 1000)

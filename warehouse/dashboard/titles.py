@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from infra.errors import QueryError
 from warehouse.dashboard import questions
-from warehouse.dashboard.board import stamp
-from warehouse.dashboard.cohorts import LONGEST_S, POINTS, STEPS_S
-from warehouse.dashboard.files import Files
+from warehouse.dashboard import stretch as stretches
+from warehouse.dashboard.moments import stamp
+from warehouse.dashboard.reader import Reader
 from warehouse.dashboard.title_shapes import Audience, Retention, TitleList, TitleRow, TitleView
 
 MOST_TITLES = 300
-_KEPT = 64
-_LIMIT_S = 10.0
 _MEMORY_BYTES = 256_000_000
 
 _LIST = f"""
@@ -64,14 +60,12 @@ _CATALOGUE = "SELECT content_id, title AS name FROM warehouse.gold.titles"
 _NO_CATALOGUE = "SELECT NULL::VARCHAR AS content_id, NULL::VARCHAR AS name WHERE false"
 
 
-class Titles:
+class Titles(Reader):
     """Not thread-safe. Every method raises QueryError: refused, or timeout for what takes too long."""
 
     def __init__(self, folder: Path) -> None:
         """`folder`: the warehouse's."""
-        self._files = Files(folder, _MEMORY_BYTES, threads=2)
-        self._answers: OrderedDict[object, Any] = OrderedDict()
-        self._tables: set[str] = set()
+        super().__init__(folder, _MEMORY_BYTES)
 
     def list(self, span_s: int) -> TitleList:
         """Titles of the last so many seconds."""
@@ -83,40 +77,21 @@ class Titles:
         answer: TitleView = self._answer(("view", span_s, content_id))
         return answer
 
-    def interrupt(self) -> None:
-        """End the question that is under way, from another thread."""
-        self._files.interrupt()
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._files.close()
-
     def _answer(self, question: tuple[Any, ...]) -> Any:
         kind, span_s, *_ = question
-        if not 60 <= span_s <= LONGEST_S:
-            msg = f"expected a stretch of 60 to {LONGEST_S} s, got {span_s} s"
-            raise QueryError(msg, "refused")
-        publish, is_new = self._files.refresh()
-        with self._files.limit(_LIMIT_S):
-            if is_new:
-                self._answers.clear()
-                found = self._files.ask("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'gold'")
-                self._tables = {row["table_name"] for row in found}
-            live_at: int | None = self._files.one(questions.NOW)["newest_at"]
-            key = (*question, publish, live_at)
-            if key not in self._answers:
-                stop = (live_at or publish.published_at or 0) // 60_000 * 60 + 60
-                make = self._list if kind == "list" else self._view
-                self._answers[key] = make(question, (stop - span_s, stop), (publish, live_at))
-                if len(self._answers) > _KEPT:
-                    self._answers.popitem(last=False)
-        self._answers.move_to_end(key)
-        return self._answers[key]
+        stretches.check(span_s)
+        publish = self._refresh()
+        live_at: int | None = self._files.one(questions.NOW)["newest_at"]
+        stop = (live_at or publish.published_at or 0) // 60_000 * 60 + 60
+        make = self._list if kind == "list" else self._view
+        return self._kept(
+            (*question, publish, live_at), lambda: make(question, (stop - span_s, stop), (publish, live_at))
+        )
 
     def _list(self, _question: tuple[Any, ...], stretch: tuple[int, int], made_of: tuple[Any, Any]) -> TitleList:
         start, stop = stretch
         publish, live_at = made_of
-        question = _LIST.format(catalogue=_CATALOGUE if "titles" in self._tables else _NO_CATALOGUE)
+        question = _LIST.format(catalogue=_CATALOGUE if self._has("titles") else _NO_CATALOGUE)
         rows = self._files.ask(question, start=stamp(start), stop=stamp(stop), minutes=(stop - start) / 60)
         return TitleList(
             publish=publish,
@@ -131,13 +106,15 @@ class Titles:
         content_id = question[2]
         start, stop = stretch
         publish, live_at = made_of
-        step_s = next((step for step in STEPS_S if (stop - start) / step <= POINTS), STEPS_S[-1])
+        step_s = stretches.step_s(stop - start)
         values: dict[str, Any] = {"title": content_id, "start": stamp(start), "stop": stamp(stop)}
         # Minutes that have just ended are still filling: time is known when the next heartbeat comes. Steps are whole.
         settled_s = stop if live_at is None else live_at // 60_000 * 60 - 60
         settled = values | {"stop": stamp(settled_s // step_s * step_s), "step": step_s}
         rows = self._files.ask(_AUDIENCE, **settled)
-        names = self._files.ask(f"{_CATALOGUE} WHERE content_id = $title", title=content_id) if self._named else []
+        names = (
+            self._files.ask(f"{_CATALOGUE} WHERE content_id = $title", title=content_id) if self._has("titles") else []
+        )
         cutover = publish.cutover_minute
         ends = values | {"stop": stamp(min(stop, cutover or start))}
         return TitleView(
@@ -156,12 +133,13 @@ class Titles:
             **self._files.one(_SESSIONS, **ends),
         )
 
-    @property
-    def _named(self) -> bool:
-        return "titles" in self._tables
+    def _has(self, table: str) -> bool:
+        """A publish of the first hour may lack one."""
+        question = "SELECT DISTINCT table_name FROM duckdb_columns() WHERE schema_name = 'gold'"
+        return table in self._kept("tables", lambda: {row["table_name"] for row in self._files.ask(question)})
 
     def _retention(self, values: dict[str, Any]) -> Retention | None:
-        rows = self._files.ask(_RETENTION, **values) if "title_retention" in self._tables else []
+        rows = self._files.ask(_RETENTION, **values) if self._has("title_retention") else []
         if not rows:
             return None
         return Retention(

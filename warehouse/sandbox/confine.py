@@ -43,14 +43,17 @@ def forbid_files_and_network() -> bool:
     return _restrict(readable=())
 
 
-def limit_resources(cpu_s: int) -> None:
-    """Bounds that hold even if nobody watches. The parent watches time and resident memory besides."""
+def limit_resources(cpu_s: int, files: int) -> None:
+    """Bounds that hold even if nobody watches. The parent watches time and resident memory besides.
+
+    files   how many of the warehouse's stay open
+    """
     for kind, value in (
         (resource.RLIMIT_AS, ADDRESS_SPACE),
         (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_NOFILE, 64 + files),
     ):
         resource.setrlimit(kind, (value, value))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -22,9 +22,9 @@ QUERY_BYTES = 8_000_000
 
 
 class Birth(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child needs before its query comes. `published`: path of the file, or None before the first publish."""
+    """What a child needs before its query comes. `published`: paths of the files; none before the first publish."""
 
-    published: str | None
+    published: list[str]
     memory_bytes: int
     timeout_s: float
 

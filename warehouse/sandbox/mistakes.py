@@ -42,7 +42,7 @@ def explain(connection: DuckDBPyConnection, error: Error, sql: str) -> QueryErro
         told = json.loads(text)
     except ValueError:
         return QueryError(str(error))
-    message = str(told.get("exception_message", text))
+    message = str(told.get("exception_message", text)).replace('Values list "', 'Table "')  # a view, as DuckDB calls it
     position = _position(sql, told.get("position"))
     hint = _nearest(connection, message)
     if hint is not None:

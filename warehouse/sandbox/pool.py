@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import pyarrow as pa
 
@@ -29,6 +29,17 @@ BASE_BYTES = 400_000_000
 """Resident memory of a child beside what DuckDB's own limit counts."""
 
 Parameters = Sequence[Any] | dict[str, Any] | None
+
+
+class Limits(TypedDict, total=False):
+    """What a query may be held to, within what the settings allow.
+
+    cancelled   once it is set, by any thread, the query's process is killed and the query fails
+    """
+
+    timeout_s: float | None
+    max_rows: int | None
+    cancelled: threading.Event
 
 
 @dataclass(frozen=True)
@@ -103,21 +114,10 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def query(
-        self,
-        sql: str,
-        parameters: Parameters = None,
-        *,
-        timeout_s: float | None = None,
-        max_rows: int | None = None,
-        cancelled: threading.Event | None = None,
-    ) -> Answer:
-        """The rows that `sql` gives. Raises QueryError, whose `reason` says of what kind the failure is.
-
-        `cancelled`: once it is set, by any thread, the query's process is killed and the query fails.
-        """
+    def query(self, sql: str, parameters: Parameters = None, **asked: Unpack[Limits]) -> Answer:
+        """The rows that `sql` gives. Raises QueryError, whose `reason` says of what kind the failure is."""
         started = time.monotonic()
-        with self.stream(sql, parameters, timeout_s=timeout_s, max_rows=max_rows, cancelled=cancelled) as stream:
+        with self.stream(sql, parameters, **asked) as stream:
             content = io.BytesIO()
             for piece in stream:
                 content.write(piece)
@@ -127,17 +127,10 @@ class Sandbox:
             return Answer(table, stream.end.truncated, elapsed_s, stream.publish_id, stream.end.landlock)
 
     @contextlib.contextmanager
-    def stream(
-        self,
-        sql: str,
-        parameters: Parameters = None,
-        *,
-        timeout_s: float | None = None,
-        max_rows: int | None = None,
-        cancelled: threading.Event | None = None,
-    ) -> Iterator[Stream]:
+    def stream(self, sql: str, parameters: Parameters = None, **asked: Unpack[Limits]) -> Iterator[Stream]:
         """The same answer as an Arrow IPC stream, of which nothing is kept. Its process ends with the context."""
         limits = self._settings
+        max_rows = asked.get("max_rows")
         published = publication.current(self._folder)
         live = publication.live_file(self._folder)
         if published is None and live is None:
@@ -150,11 +143,11 @@ class Sandbox:
             sql=sql,
             parameters=list(parameters) if parameters is not None and not isinstance(parameters, dict) else parameters,
             live=str(live) if live else None,
-            timeout_s=min(timeout_s or limits.query_timeout_s, limits.query_timeout_s),
+            timeout_s=min(asked.get("timeout_s") or limits.query_timeout_s, limits.query_timeout_s),
             max_rows=limits.query_max_rows if max_rows is None else min(max_rows, limits.query_max_rows),
             max_bytes=limits.query_max_bytes,
         )
-        cancelled = cancelled or threading.Event()
+        cancelled = asked.get("cancelled") or threading.Event()
         self._queue(cancelled)
         try:
             with contextlib.closing(self._take(published)) as child:
@@ -198,7 +191,7 @@ class Sandbox:
         for old in stale:
             old.close()
         if not child.is_ready(READY_S):
-            # Its file may have been removed after a newer publish: once more, with what is in force now.
+            # Its files may have been removed after a newer publish: once more, with what is in force now.
             child.close()
             with self._lock:
                 child = self._fork(publication.current(self._folder))
@@ -220,7 +213,7 @@ class Sandbox:
             msg = "the sandbox is closed"
             raise QueryError(msg, "unavailable")
         birth = Birth(
-            published=str(published.file(self._folder)) if published else None,
+            published=[str(path) for path in published.paths(self._folder)] if published else [],
             memory_bytes=self._settings.query_memory_bytes,
             timeout_s=self._settings.query_timeout_s,
         )

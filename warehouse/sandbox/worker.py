@@ -1,7 +1,7 @@
 """The child's side of the sandbox: first the zygote, then the children that fork from it.
 
 The zygote imports DuckDB and Arrow once and does nothing else; each fork request brings one socket. A child opens the
-published file, says that it is ready, waits for one query, attaches the live file (so that it is fresh), locks DuckDB,
+published files, says that it is ready, waits for one query, attaches the live file (so that it is fresh), locks DuckDB,
 gives up the file system, answers on its socket and exits. Nothing survives from one query to the next.
 """
 
@@ -73,11 +73,11 @@ def _serve(line: socket.socket, birth: Birth) -> None:
     silence = os.open(os.devnull, os.O_RDWR)
     for handle in (0, 1, 2):
         os.dup2(silence, handle)  # some statements print
-    confine.limit_resources(cpu_s=int(birth.timeout_s) + 10)
+    confine.limit_resources(cpu_s=int(birth.timeout_s) + 10, files=len(birth.published))
     confine.forbid_writing()
     connection = attach.connect(birth.memory_bytes)
     connection.execute("SET errors_as_json = true")  # they say where
-    attach.attach_published(connection, Path(birth.published) if birth.published else None)
+    attach.attach_published(connection, [Path(path) for path in birth.published])
     _warm(connection)
     send(line, b"R", b"")
     kind, content = receive(line, QUERY_BYTES)

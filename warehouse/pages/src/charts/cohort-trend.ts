@@ -40,10 +40,7 @@ export function cohortTrendChart(found: CohortTrend, measure: MeasureOption, nam
   const everything = line("everything", points(found.everything, found.step_s), "viewers", name ? 0.08 : 0.125);
   return {
     ...style.option,
-    grid: [
-      { left: 4.4 * rem, right: 1.2 * rem, top: 1.5 * rem, bottom: hasSample ? "38%" : 1.5 * rem },
-      { left: 4.4 * rem, right: 1.2 * rem, top: hasSample ? "74%" : "100%", bottom: 1.5 * rem },
-    ],
+    grid: hasSample ? style.grids(4.4, "38%", "74%") : style.grids(4.4, 1.5 * rem, "100%"),
     xAxis: hasSample ? [across(0), across(1)] : [across(0)],
     yAxis: [up(0, measure.title, (value) => measured(value, measure.unit), 4), ...(hasSample ? [up(1, measure.sample_unit ?? "", (value) => count(value), 2)] : [])],
     tooltip: { ...style.tooltip, formatter: (params: unknown) => tooltip(measure, found.step_s, params) },

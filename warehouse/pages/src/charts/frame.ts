@@ -70,10 +70,7 @@ export function option(frame: Frame, grids: readonly [Grid, Grid], lines: readon
   };
   return {
     ...style.option,
-    grid: [
-      { left: 3.4 * rem, right: 1.2 * rem, top: 1.5 * rem, bottom: "37%" },
-      { left: 3.4 * rem, right: 1.2 * rem, top: "73%", bottom: 1.5 * rem },
-    ],
+    grid: style.grids(3.4, "37%", "73%"),
     xAxis: [time(0), time(1)],
     yAxis: [up(0), up(1)],
     tooltip: { ...style.tooltip, formatter: (params: unknown) => tooltip(frame, lines, params) },

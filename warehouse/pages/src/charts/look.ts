@@ -7,6 +7,11 @@ export function look(colour: Colour, rem: number) {
   return {
     text,
     option: { textStyle: text, axisPointer: { link: [{ xAxisIndex: "all" }] } },
+    /** The lower grid under the upper one, with `left` rem for the labels; `bottom` and `top` are where they part. */
+    grids: (left: number, bottom: string | number, top: string) => [
+      { left: left * rem, right: 1.2 * rem, top: 1.5 * rem, bottom },
+      { left: left * rem, right: 1.2 * rem, top, bottom: 1.5 * rem },
+    ],
     /** Labels stand below the lower grid only. */
     across: (grid: 0 | 1) => ({
       gridIndex: grid,

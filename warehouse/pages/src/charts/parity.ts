@@ -34,10 +34,7 @@ export function trendChart(points: readonly ParityPoint[], colour: Colour, rem: 
   };
   return {
     ...style.option,
-    grid: [
-      { left: 4 * rem, right: 1.2 * rem, top: 1.5 * rem, height: "30%" },
-      { left: 4 * rem, right: 1.2 * rem, top: "58%", bottom: 1.5 * rem },
-    ],
+    grid: style.grids(4, "62%", "58%"),
     xAxis: [category(0), category(1)],
     yAxis: [
       { ...value(0, "rows equal", (v) => together(share(v))), min: 0, max: 1 },

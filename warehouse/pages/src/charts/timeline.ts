@@ -28,7 +28,8 @@ export const EVENT_KINDS: readonly { readonly name: string; readonly colour: str
   { name: "ads", colour: "plays", types: ["ad_start", "ad_end"] },
   { name: "heartbeats and reports", colour: "muted", types: ["heartbeat", "cmcd", "cmcd_request", "cmcd_event"] },
 ];
-const LANES = ["errors", "stalls", "start and stop", "viewer", "bitrate", "ads", "heartbeats and reports"];
+/** From the lowest up. */
+const LANES = EVENT_KINDS.map(({ name }) => name).reverse();
 
 export function timelineChart(view: SessionView, chosen: number | null, colour: Colour, rem: number): EChartsCoreOption {
   const style = look(colour, rem);
@@ -55,7 +56,7 @@ export function timelineChart(view: SessionView, chosen: number | null, colour: 
     return { ...axis, gridIndex: grid, splitNumber: 2, min: 0, axisLabel: { ...axis.axisLabel, formatter: (value: number) => together(format(value)) } };
   };
   const lane = { ...style.up(0, ""), gridIndex: 0, min: 0, max: 1, show: false };
-  const lanes = { gridIndex: 1, type: "category" as const, data: [...LANES].reverse(), axisTick: { show: false }, axisLine: { show: false }, axisLabel: style.text, splitLine: { show: false } };
+  const lanes = { gridIndex: 1, type: "category" as const, data: LANES, axisTick: { show: false }, axisLine: { show: false }, axisLabel: style.text, splitLine: { show: false } };
   const mark = chosen === null ? [] : [{ xAxis: chosen }];
   const pointer = { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: colour("accent"), type: "solid" as const, width: 2 }, data: mark };
   const tinted = (["stalled", "ad stalled", "paused", "seeking", "ad"] as const).flatMap((name) => areas(view.phases, name, colour(PHASE_COLOURS[name]), 0.16));

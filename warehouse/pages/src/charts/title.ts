@@ -27,10 +27,7 @@ function both(
   };
   return {
     ...style.option,
-    grid: [
-      { left: 4 * rem, right: 1.2 * rem, top: 1.5 * rem, bottom: "40%" },
-      { left: 4 * rem, right: 1.2 * rem, top: "71%", bottom: 1.5 * rem },
-    ],
+    grid: style.grids(4, "40%", "71%"),
     xAxis: [across(0), across(1)],
     yAxis: [{ ...up(0, upper.name, upper.format), ...(upper.max === undefined ? {} : { max: upper.max, interval: upper.max / 4 }) }, up(1, lower.name, (value) => count(value))],
     tooltip: {

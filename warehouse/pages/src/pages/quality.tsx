@@ -2,18 +2,17 @@
 
 import { useMemo } from "preact/hooks";
 import { useAnswer } from "../data/answer";
+import { beat } from "../data/beat";
 import { type CohortQuestion, question, urlOf } from "../data/cohorts";
 import type { CohortCatalog, CohortTrend, Cohorts, MeasureOption, SessionList } from "../data/protocol";
-import { fresh, live, now } from "../data/store";
+import { fresh } from "../data/store";
 import { CohortControls } from "../parts/cohort-controls";
 import { CohortHeat } from "../parts/cohort-heat";
 import { CohortList } from "../parts/cohort-list";
 import { CohortPath } from "../parts/cohort-path";
 import { CohortTrendPanel } from "../parts/cohort-trend";
 import { CohortSessions } from "../parts/cohort-sessions";
-
-/** Live minutes are asked for again this often; sessions change with a publish only. */
-const BEAT_MS = 5_000;
+import { Down } from "../parts/down";
 
 export function Quality() {
   const catalog = useAnswer<CohortCatalog>("/v1/dashboard/cohorts/catalog");
@@ -28,11 +27,7 @@ export function Quality() {
   const measure = catalog.value.measures.find(({ name }) => name === asked.metric);
   return (
     <main class="quality" data-testid="cohorts">
-      {fresh.value.state === "down" && (
-        <p class="banner" role="alert" data-testid="down">
-          The server does not answer. What is shown is its last answer; the page goes on by itself when it is back.
-        </p>
-      )}
+      <Down />
       <CohortControls catalog={catalog.value} asked={asked} />
       {measure === undefined ? (
         <p class="banner" role="alert">There is no metric called {asked.metric}. Choose one above.</p>
@@ -50,12 +45,10 @@ interface Props {
 }
 
 function Answers({ catalog, asked, measure }: Props) {
-  const publish = live.value?.publish.publish_id ?? null;
-  const isMoving = asked.stretch.span > 0 && !document.hidden;
-  const beat = `${publish} ${isMoving ? Math.floor(now.value / BEAT_MS) : ""}`;
-  const cohorts = useAnswer<Cohorts>(urlOf("", asked), beat);
-  const trend = useAnswer<CohortTrend>(urlOf("/trend", asked), beat);
-  const sessions = useAnswer<SessionList>(urlOf("/sessions", asked), `${publish} ${isMoving ? Math.floor(now.value / 60_000) : ""}`);
+  const isMoving = asked.stretch.span > 0;
+  const cohorts = useAnswer<Cohorts>(urlOf("", asked), beat(isMoving));
+  const trend = useAnswer<CohortTrend>(urlOf("/trend", asked), beat(isMoving));
+  const sessions = useAnswer<SessionList>(urlOf("/sessions", asked), beat(isMoving, 60_000));
   // A new second is no new answer: what is equal stays, so that nothing below is drawn again.
   const shown = useSame(cohorts.value);
   const line = useSame(trend.value);

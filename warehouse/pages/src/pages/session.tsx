@@ -2,9 +2,10 @@
 
 import { useState } from "preact/hooks";
 import { useAnswer } from "../data/answer";
+import { publishId } from "../data/beat";
 import type { SessionSearch, SessionView } from "../data/protocol";
 import { open, search, sessionId, wanted } from "../data/session";
-import { live, now } from "../data/store";
+import { now } from "../data/store";
 import { SessionEvents } from "../parts/session-events";
 import { SessionFigures, SessionHead } from "../parts/session-figures";
 import { SessionHits } from "../parts/session-hits";
@@ -12,7 +13,7 @@ import { SessionTimeline } from "../parts/session-timeline";
 import { age, moment } from "../format";
 
 export function Session() {
-  const publish = live.value?.publish.publish_id ?? null;
+  const publish = publishId();
   const id = sessionId.value;
   const find = wanted.value;
   const found = useAnswer<SessionSearch>(find === "" ? null : `/v1/dashboard/sessions?find=${encodeURIComponent(find)}`, publish);

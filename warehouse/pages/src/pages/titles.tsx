@@ -2,33 +2,28 @@
 
 import { useMemo } from "preact/hooks";
 import { useAnswer } from "../data/answer";
+import { beat } from "../data/beat";
 import { SPANS, UNKNOWN } from "../data/cohorts";
 import type { TitleList, TitleRow, TitleView } from "../data/protocol";
-import { fresh, live, now } from "../data/store";
+import { fresh, now } from "../data/store";
 import { ask, listUrl, span, titleId, viewUrl } from "../data/titles";
 import { type Column, DataGrid } from "../parts/data-grid";
+import { Down } from "../parts/down";
 import { TitlePanel } from "../parts/title-panel";
 import { age, count, duration, millis, rate, share, timeSeconds } from "../format";
 
-const BEAT_MS = 5_000;
 const GAINING = 6;
 
 export function Titles() {
-  const publish = live.value?.publish.publish_id ?? null;
-  const beat = `${publish} ${document.hidden ? "" : Math.floor(now.value / BEAT_MS)}`;
-  const list = useAnswer<TitleList>(listUrl(), beat);
+  const list = useAnswer<TitleList>(listUrl(), beat());
   const id = titleId.value ?? list.value?.titles[0]?.content_id ?? null;
-  const view = useAnswer<TitleView>(id === null ? null : viewUrl(id), beat);
+  const view = useAnswer<TitleView>(id === null ? null : viewUrl(id), beat());
   const problem = list.problem || view.problem;
   const found = list.value;
   const isOld = !list.isCurrent || fresh.value.state === "down";
   return (
     <main class="titles-page" data-testid="titles">
-      {fresh.value.state === "down" && (
-        <p class="banner" role="alert" data-testid="down">
-          The server does not answer. What is shown is its last answer; the page goes on by itself when it is back.
-        </p>
-      )}
+      <Down />
       {problem && <p class="banner" role="alert" data-testid="problem">{problem}</p>}
       <Top found={found} />
       {found === null && !problem && <p class="note" role="status">Reading the titles.</p>}

@@ -1,0 +1,23 @@
+"""Stretches of time that a page may ask about, and the steps that lines over them have."""
+
+from __future__ import annotations
+
+from infra.errors import QueryError
+
+SHORTEST_S = 60
+LONGEST_S = 31 * 86_400
+POINTS = 180
+"""A line has about as many."""
+_STEPS_S = (60, 300, 900, 3_600, 21_600, 86_400)
+
+
+def check(length_s: int) -> None:
+    """Raises QueryError (refused) for a stretch that is too short or too long."""
+    if not SHORTEST_S <= length_s <= LONGEST_S:
+        msg = f"expected a stretch of {SHORTEST_S} to {LONGEST_S} s, got {length_s} s"
+        raise QueryError(msg, "refused")
+
+
+def step_s(length_s: float) -> int:
+    """The shortest step of which a stretch has no more than POINTS."""
+    return next((step for step in _STEPS_S if length_s / step <= POINTS), _STEPS_S[-1])
