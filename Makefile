@@ -8,7 +8,7 @@ SETUP := $(PYTHON) -m infra.bootstrap
 # The longest files come first by name, so their order is kept.
 THREE_AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up down status logs notebook test test-fast test-long accuracy fuzz chaos mutate bench check format contracts lock clean
+.PHONY: help setup demo up down status logs notebook test test-fast test-long accuracy alerts fuzz chaos mutate bench check format contracts lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ test-fast: ## the tests that need no broker, Spark, Airflow or browser (seconds)
 accuracy: ## simulate, and write the error of every metric against the truth into docs/simulator.md (a minute)
 	@$(SETUP)
 	@$(BIN)/python -m streams.intake.accuracy.report
+
+alerts: ## simulate incidents and quiet hours, and write how well they are found into docs/alerts.md (a quarter of an hour)
+	@$(SETUP)
+	@$(BIN)/python -m streams.alerts.evaluation.report
 
 fuzz: ## random requests to the collector for ten minutes
 	@$(SETUP) --dev

@@ -113,12 +113,13 @@ def _streams(settings: Settings) -> list[Part]:
         for n in range(settings.stream_cmcd_workers)
     ]
     sink = _python(settings, "sink", settings.sink_metrics_port, "streams.bronze")
+    alerts = _python(settings, "alerts", settings.alerts_port, "streams.alerts.worker")
     if not settings.simulated_viewers:
-        return [collector, *workers, sink]
+        return [collector, *workers, sink, alerts]
     live = ["--live", "--viewers", str(settings.simulated_viewers), "--minutes", "60"]
     # Ends with its hour and is started again for the next one.
     audience = Part(name="audience", argv=lambda: [PLAYLAKE, "simulate", *live], needs=("topics",))
-    return [collector, *workers, sink, audience]
+    return [collector, *workers, sink, alerts, audience]
 
 
 def _server(settings: Settings) -> Part:

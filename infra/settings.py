@@ -59,6 +59,8 @@ class Settings:
     stream_cmcd_metrics_port: int = 8714
     """The same of the first worker of players' reports."""
     sink_metrics_port: int = 8712
+    alerts_port: int = 8715
+    """The alert evaluator's /metrics."""
     supervisor_port: int = 8713
     """The supervisor's own /metrics, which also carries figures of the processes without a page of their own."""
 
@@ -116,6 +118,15 @@ class Settings:
     collector_spool_bytes: int = 2_000_000_000
     """Room of the spool: seconds of an outage × events a second × (bytes of an event + 40). The default lasts ten
     minutes at 10,000 events of 290 bytes a second. When it is full, the collector answers 503."""
+
+    alert_rules: str = ""
+    """Folder of alert rules (*.toml). Empty: those that ship, `streams/alerts/rules`."""
+    alert_webhook_file: str = ""
+    """File with the address that alerts are posted to, which often is a secret itself. Empty: only the log tells."""
+    alert_settle_s: float = 30.0
+    """How long after its end a minute is judged."""
+    alert_false_alarms_per_day: float = 0.1
+    """What chance may do: the automatic rule's limit follows from it and from how many cohorts there are."""
 
     simulated_viewers: int = 0
     """Simulated accounts an hour that keep watching while the platform runs, for a demonstration. 0: none."""

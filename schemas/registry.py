@@ -32,6 +32,16 @@ LIVE_QUALITY = Topic(
 """Live numbers: key → absolute value, so that whoever joins late reads the same. Of two values of a key the one with
 the higher `position` counts; the lag keeps it readable while a zombie may still write an older one."""
 
+LIVE_ALERTS = Topic(
+    name="live.alerts",
+    partitions=1,
+    cleanup_policy="compact,delete",
+    retention_ms=30 * DAY_MS,
+    timestamp_type="CreateTime",
+    config={"segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.2"},
+)
+"""Alerts (`schemas/alert.py`) as they are now by id, and the evaluator's own state. One partition, one writer."""
+
 DEAD_LETTER_TOPIC = Topic(name="dead.letters", partitions=1, retention_ms=14 * DAY_MS, timestamp_type="CreateTime")
 """Records that broke their contract, announced for alerting; the Delta table of the same name is the truth."""
 
@@ -63,4 +73,11 @@ def _stream_state(app_id: str) -> Topic:
 STREAM_STATE = _stream_state("playlake-stream")
 CMCD_STREAM_STATE = _stream_state("playlake-cmcd")
 
-TOPICS: tuple[Topic, ...] = (*EVENT_TOPICS.values(), LIVE_QUALITY, DEAD_LETTER_TOPIC, STREAM_STATE, CMCD_STREAM_STATE)
+TOPICS: tuple[Topic, ...] = (
+    *EVENT_TOPICS.values(),
+    LIVE_QUALITY,
+    LIVE_ALERTS,
+    DEAD_LETTER_TOPIC,
+    STREAM_STATE,
+    CMCD_STREAM_STATE,
+)

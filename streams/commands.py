@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.alerts.commands import alerts
 from streams.dead_letter_commands import deadletters
 from streams.options import MOMENTS, DateTime
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from streams.intake.simulation.traces import Traces
 
 app = typer.Typer()
+app.add_typer(alerts, name="alerts")
 app.add_typer(deadletters, name="deadletters")
 load = typer.Typer()
 app.add_typer(load, name="load")
@@ -70,6 +72,10 @@ def simulate(
     lateness: Annotated[float, typer.Option(min=0, max=1, help="Share that comes minutes to days later.")] = 0.0,
     skew: Annotated[float, typer.Option(min=0, max=1, help="Share of viewers whose clock is off.")] = 0.0,
     drift: Annotated[float, typer.Option(min=0, max=1, help="Share of viewers whose app left the contract.")] = 0.0,
+    incident: Annotated[
+        list[str] | None,
+        typer.Option(help="What goes wrong, any number: cdn-outage:country=BR,cdn=north,start=2,minutes=15,strength=1"),
+    ] = None,
     traces: Annotated[
         Path | None, typer.Option(exists=True, help="Recorded bandwidth (folder or CSV) in place of the model.")
     ] = None,
@@ -93,6 +99,7 @@ def simulate(
     from streams.intake.simulate import arriving, run
     from streams.intake.simulation.audience import Audience
     from streams.intake.simulation.faults import Faults, Tally
+    from streams.intake.simulation.incidents import parse
     from streams.intake.simulation.traces import read_traces
     from streams.intake.simulation.truth import Truth, write
     from streams.intake.targets import target
@@ -105,7 +112,15 @@ def simulate(
     now = datetime.now(UTC)
     until = now + timedelta(minutes=minutes) if live else (end.replace(tzinfo=UTC) if end else now)
     start = until - timedelta(minutes=minutes + (warm_up if live else 0))
-    audience = Audience(seed, viewers, round(start.timestamp() * 1000), round(until.timestamp() * 1000), traces=lines)
+    zero_ms = round((now if live else start).timestamp() * 1000)
+    audience = Audience(
+        seed,
+        viewers,
+        round(start.timestamp() * 1000),
+        round(until.timestamp() * 1000),
+        traces=lines,
+        incidents=tuple(parse(text, zero_ms) for text in incident or ()),
+    )
     faults = Faults(
         broken=broken, loss=loss, duplicates=duplicates, disorder=disorder, lateness=lateness, skew=skew, drift=drift
     )

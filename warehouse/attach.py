@@ -62,6 +62,21 @@ LIVE_META_COLUMNS: dict[str, str] = {
     "gap_from": "TIMESTAMP WITH TIME ZONE",
     "gap_to": "TIMESTAMP WITH TIME ZONE",
 }
+ALERT_COLUMNS: dict[str, str] = {
+    **dict.fromkeys(("id", "rule", "severity", "metric", "unit", "by"), "VARCHAR"),
+    **dict.fromkeys(DIMENSIONS, "VARCHAR"),
+    **dict.fromkeys(("began_at", "opened_at", "closed_at", "judged_at"), "TIMESTAMP WITH TIME ZONE"),
+    "is_open": "BOOLEAN",
+    "close_reason": "VARCHAR",
+    **dict.fromkeys(("argument", "value", "peak", "expected", "limit", "sample"), "DOUBLE"),
+    "is_high": "BOOLEAN",
+    "sample_unit": "VARCHAR",
+    "minutes": "BIGINT",
+    "covers": "BIGINT",
+    "record": "VARCHAR",
+}
+"""An alert (`schemas/alert.py`) as a row."""
+
 META_COLUMNS: dict[str, str] = {
     "publish_id": "VARCHAR",
     "published_at": "TIMESTAMP WITH TIME ZONE",
@@ -119,6 +134,7 @@ def create_live_tables(connection: DuckDBPyConnection, catalog: str = "live") ->
     """The tables of the live file, empty."""
     connection.execute(create_table(f"{catalog}.main.quality_minute", QUALITY_COLUMNS))
     connection.execute(create_table(f"{catalog}.main.now", NOW_COLUMNS))
+    connection.execute(create_table(f"{catalog}.main.alerts", ALERT_COLUMNS))
     connection.execute(create_table(f"{catalog}.main.meta", LIVE_META_COLUMNS))
 
 
@@ -166,4 +182,5 @@ def lock(connection: DuckDBPyConnection) -> None:
 
 def create_table(name: str, columns: dict[str, str]) -> str:
     """A CREATE TABLE statement."""
-    return f"CREATE TABLE {name} ({', '.join(f'{column} {kind}' for column, kind in columns.items())})"
+    told = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+    return f"CREATE TABLE {name} ({told})"

@@ -21,6 +21,7 @@ _OWN = {
     "main.meta": "The publish in force, in one row.",
     "live.quality_minute": "Quality by minute since the cut-over, as the stream tells it; provisional.",
     "live.now": "Where each partition's stream worker stands; one row a partition.",
+    "live.alerts": "Alerts: those that are open, and those that closed in the last seven days.",
     "live.meta": "How current the live file is, in one row.",
 }
 

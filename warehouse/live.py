@@ -1,4 +1,4 @@
-"""Keeps `live.duckdb` less than a second behind the stream: reads the live topic from its beginning, writes the file
+"""Keeps `live.duckdb` less than a second behind the stream: reads the live topics from their beginning, writes the file
 by rename.
 
 What is kept: everything from the cut-over minute of the publish in force, up to `live_max_rows`. Beyond that the oldest
@@ -26,9 +26,10 @@ from infra.delta_scan import quoted
 from infra.errors import ContractError
 from infra.kafka import consumer_config
 from infra.settings import Settings
-from schemas.registry import LIVE_QUALITY
+from schemas.registry import LIVE_ALERTS, LIVE_QUALITY
 from warehouse import attach, publication
-from warehouse.live_state import LiveState
+from warehouse.live_alerts import LiveAlerts
+from warehouse.live_state import LiveState, Place
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -41,6 +42,7 @@ KEEP_REPLACED_S = 60.0
 METADATA_S = 2.0
 TOPIC_WAIT_S = 1.0
 BATCH_RECORDS = 5_000
+TOPICS = (LIVE_QUALITY, LIVE_ALERTS)
 
 RECORDS = Counter("playlake_server_live_records", "Records of the live topic that were taken in")
 REJECTED = Counter("playlake_server_live_rejected", "Records of the live topic that are no live values")
@@ -63,7 +65,7 @@ class LiveFile:
         for left in folder.glob(f".{publication.LIVE}.*"):
             left.unlink()
 
-    def write(self, state: LiveState, cutover_s: int) -> None:
+    def write(self, state: LiveState, cutover_s: int, alerts: LiveAlerts | None = None) -> None:
         """Replace the live file. It need not survive a power cut, so nothing waits for the disk.
 
         `cutover_s`: first minute that published tables do not answer (epoch seconds); 0 when none answers any.
@@ -76,6 +78,8 @@ class LiveFile:
             attach.create_live_tables(connection, "fresh")
             self._insert("quality_minute", state.table())
             self._insert("now", state.now_table())
+            if alerts is not None:
+                self._insert("alerts", alerts.table())
             gap = self._gap(state, cutover_s)
             kept_from = max(gap[1] or 0, state.dropped_before_s, state.first_minute_s or 0) or None
             stamps = [None if second is None else datetime.fromtimestamp(second, UTC) for second in (kept_from, *gap)]
@@ -110,6 +114,7 @@ class LiveFeed:
         self._settings = settings
         self._folder = settings.warehouse
         self._state = LiveState(settings.live_max_rows)
+        self._alerts = LiveAlerts()
         self._file = LiveFile(self._folder)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
@@ -151,33 +156,36 @@ class LiveFeed:
         finally:
             consumer.close()
 
-    def _assign(self, consumer: Consumer) -> dict[int, int]:
-        """Take all partitions from their beginning, once the topic is there; where each ended when we began.
+    def _assign(self, consumer: Consumer) -> dict[Place, int]:
+        """Take all partitions from their beginning, once the topics are there; where each ended when we began.
 
         The end as it was, since a topic that is written without a pause may never be read to its end.
         """
         while not self._stopping.is_set():
-            topic = consumer.list_topics(LIVE_QUALITY.name, timeout=METADATA_S).topics[LIVE_QUALITY.name]
-            if topic.error is None and topic.partitions:
-                places = [TopicPartition(LIVE_QUALITY.name, n, OFFSET_BEGINNING) for n in topic.partitions]
+            topics = [consumer.list_topics(one.name, timeout=METADATA_S).topics[one.name] for one in TOPICS]
+            if all(topic.error is None and topic.partitions for topic in topics):
+                places = [TopicPartition(one.topic, n, OFFSET_BEGINNING) for one in topics for n in one.partitions]
                 consumer.assign(places)
-                return {p.partition: consumer.get_watermark_offsets(p, METADATA_S)[1] for p in places}
+                return {(p.topic, p.partition): consumer.get_watermark_offsets(p, METADATA_S)[1] for p in places}
             self._stopping.wait(TOPIC_WAIT_S)
         return {}
 
-    def _take(self, message: Message, behind: dict[int, int]) -> None:
-        partition, offset, error = message.partition(), message.offset(), message.error()
+    def _take(self, message: Message, behind: dict[Place, int]) -> None:
+        place, offset, error = (message.topic() or "", message.partition() or 0), message.offset(), message.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
             raise KafkaException(error)
-        if partition in behind and (error is not None or offset is None or offset + 1 >= behind[partition]):
-            del behind[partition]
+        if place in behind and (error is not None or offset is None or offset + 1 >= behind[place]):
+            del behind[place]
         if error is not None:
             return
         key, value = message.key(), message.value()
-        if key is None or value is None:
+        if key is None or (value is None and place[0] != LIVE_ALERTS.name):
             return
         try:
-            self._state.apply(key, value)
+            if place[0] == LIVE_ALERTS.name:
+                self._alerts.apply(key, value)
+                return
+            self._state.apply(key, value or b"")
             RECORDS.inc()
         except ContractError as wrong:
             REJECTED.inc()
@@ -189,8 +197,9 @@ class LiveFeed:
         record = publication.current(self._folder)
         cutover_s = int(record.cutover_minute.timestamp()) if record else 0
         self._state.forget_before(self._horizon.needed_from(cutover_s, started))
+        self._alerts.forget(time.time_ns() // 1_000_000)
         with WRITE_SECONDS.time():
-            self._file.write(self._state, cutover_s)
+            self._file.write(self._state, cutover_s, self._alerts)
         self.written_at = time.monotonic()
         return started + max(PERIOD_S, (self.written_at - started) / DUTY)
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from infra.disk import replace_file
+from schemas.alert import Alert, topic_key
 from schemas.publication import write_record
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
 from warehouse import attach
+from warehouse.live_alerts import LiveAlerts
 from warehouse.publication import CURRENT, LIVE, Publication
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -43,6 +47,7 @@ class State:
     live_minutes: int = 40
     seed: int = 7
     events: int = 18_400_000
+    alerts: list[Alert] = field(default_factory=list)
     cutover: datetime = field(init=False)
     _rows: pa.Table | None = field(init=False, default=None)
     _rows_of: tuple[datetime, datetime] | None = field(init=False, default=None)
@@ -91,6 +96,10 @@ class State:
                         ["user.playback.events", partition, self.at, *each, *fates],
                     )
                 con.execute("INSERT INTO meta VALUES (?, ?, NULL, NULL)", [self.at, self.cutover])
+                told = LiveAlerts()
+                for alert in self.alerts:
+                    told.apply(topic_key(alert), msgspec.json.encode(alert))
+                insert(con, "alerts", told.table())
 
         replace_file(self.folder / LIVE, write)
 
@@ -107,7 +116,8 @@ class State:
             minutes = seconds_range(self.cutover, minute_of(self.at) + timedelta(seconds=1))
             running = (self.at - minute_of(self.at)).total_seconds() / MINUTE_S
             lately = minutes[-12:]
-            tables = [self.total(minutes, running), *self.titles(lately, running), *self.cohorts(lately, running)]
+            made = (*self.titles(lately, running), *self.cohorts(lately, running), *self.deliveries(lately, running))
+            tables = [self.total(minutes, running), *made]
             self._rows, self._rows_of = pa.concat_tables(tables), drawn_for
         return self._rows
 
@@ -146,6 +156,16 @@ class State:
                 viewers = self.watching(minutes) * many * most
                 place = {"country": country, "device_type": device}
                 made.append(self.rows("country_device", minutes, (viewers, stalled, 900), running, **place))
+        return made
+
+    def deliveries(self, minutes: Array, running: float) -> list[pa.Table]:
+        """In Brazil one CDN is what is wrong."""
+        made = []
+        for (country, many), cdn, app in product(COUNTRIES.items(), ("north", "east"), ("8.4.1", "8.4.0")):
+            bad = 0.06 * self.incident(minutes) if (country, cdn) == ("BR", "north") else 0.0
+            viewers = self.watching(minutes) * many / 4
+            place = {"country": country, "cdn": cdn, "app_version": app}
+            made.append(self.rows("cdn_app_country", minutes, (viewers, 0.004 + bad, 900), running, **place))
         return made
 
     def rows(

@@ -5,15 +5,17 @@ What can change only with a minute or a publish is asked once for it and kept; w
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import msgspec
 
 from warehouse.dashboard import questions
+from warehouse.dashboard.alerts import RECENT_S, shown
 from warehouse.dashboard.files import Files, Row
 from warehouse.dashboard.moments import stamp
-from warehouse.dashboard.payload import Cohort, History, Publish, Series, Tile, Title
+from warehouse.dashboard.payload import AlertShown, Cohort, History, Publish, Series, Tile, Title
 
 WINDOW_MINUTES = 5
 """Whole minutes, beside the running one, that ratios, titles and cohorts look back."""
@@ -37,6 +39,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     minutes: Series = msgspec.field(default_factory=lambda: series([]))
     titles: list[Title] = []
     cohorts: list[Cohort] = []
+    alerts: list[AlertShown] = []
 
 
 class Board:
@@ -57,8 +60,9 @@ class Board:
         publish = self._refresh()
         now = self._files.one(questions.NOW)
         at_ms: int | None = now["newest_at"]
+        alerts = shown(row["record"] for row in self._files.ask(questions.ALERTS, recent=stamp(time.time() - RECENT_S)))
         if at_ms is None:
-            return Reading(publish=publish, now=now)
+            return Reading(publish=publish, now=now, alerts=alerts)
         return Reading(
             publish=publish,
             now=now,
@@ -67,6 +71,7 @@ class Board:
             minutes=self._live_minutes(at_ms, publish.cutover_minute),
             titles=self._titles(at_ms),
             cohorts=self._cohorts(at_ms),
+            alerts=alerts,
         )
 
     def history(self, start: int, stop: int) -> History:

@@ -139,6 +139,7 @@ class Hub:
             minutes=minutes,
             titles=reading.titles,
             cohorts=reading.cohorts,
+            alerts=reading.alerts,
             pipeline=self._pipeline(reading.now, server_at),
             links=self._links,
         )

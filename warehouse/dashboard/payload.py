@@ -120,6 +120,40 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True):
     """Minutes before it are history, minutes from it on are live."""
 
 
+class Dimension(msgspec.Struct, frozen=True, kw_only=True):
+    """What a row is about."""
+
+    name: str
+    value: str | None
+
+
+class AlertShown(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert: a cohort whose metric left its range."""
+
+    id: str
+    rule: str
+    severity: Literal["warning", "critical"]
+    metric: str
+    title: str
+    """The metric's, for people."""
+    unit: str
+    cohort: list[Dimension]
+    began_at: int
+    opened_at: int
+    closed_at: int | None
+    value: float | None
+    peak: float | None
+    expected: float | None
+    limit: float
+    is_high: bool
+    sample: float | None
+    sample_unit: str | None
+    covers: int
+    """Other cohorts that are out of range because of this one."""
+    question: str
+    """Parameters of the page Quality, at this cohort, metric and time."""
+
+
 class Live(msgspec.Struct, frozen=True, kw_only=True):
     """One message of the stream; a `snapshot` holds every live minute, an `update` the changed ones."""
 
@@ -139,6 +173,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     minutes: Series
     titles: list[Title]
     cohorts: list[Cohort]
+    alerts: list[AlertShown]
+    """Open ones first, then those that closed in the last hours."""
     pipeline: Pipeline
     links: Links
 
@@ -173,13 +209,6 @@ class ParityPart(msgspec.Struct, frozen=True, kw_only=True):
     causes: list[Amount]
     live_unexplained: int
     batch_unexplained: int
-
-
-class Dimension(msgspec.Struct, frozen=True, kw_only=True):
-    """What a row is about."""
-
-    name: str
-    value: str | None
 
 
 class ParityRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -91,3 +91,7 @@ HELD = """
 SELECT (SELECT epoch(max(gap_to))::BIGINT FROM live.meta) AS gap_to,
        (SELECT epoch(min(minute))::BIGINT FROM live.quality_minute) AS first
 """
+
+ALERTS = """
+SELECT record FROM live.alerts WHERE is_open OR closed_at >= $recent ORDER BY is_open DESC, opened_at DESC, id LIMIT 50
+"""

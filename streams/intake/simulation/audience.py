@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from streams.intake.simulation.browsing import Browser
 from streams.intake.simulation.catalogue import Catalogue, Title
 from streams.intake.simulation.experiments import exposure
 from streams.intake.simulation.games import GamePlay
+from streams.intake.simulation.incidents import Incident, Trouble
 from streams.intake.simulation.network import CONNECTIONS, Line, Network
 from streams.intake.simulation.player import Player
 from streams.intake.simulation.publishing import Publishing
@@ -60,6 +61,10 @@ class Audience:
     """How long everything takes that takes minutes, titles included; 1 is life. Short sessions are quicker to judge."""
     traces: Traces | None = None
     """Recorded bandwidth that lines have in place of the model's."""
+    incidents: tuple[Incident, ...] = ()
+    """What goes wrong. Whom it does not hit does the same with and without."""
+    only: Collection[int] | None = None
+    """Only these of the accounts come, at their time and doing what they do anyway."""
 
     def events(self, truths: list[Truth] | None = None, *, to_the_end: bool = False) -> Iterator[Sent]:
         """All events in order of time, up to `end_ms` or until the last viewer is gone.
@@ -68,7 +73,8 @@ class Audience:
         """
         encode = msgspec.json.Encoder().encode
         catalogue = Catalogue(self.seed)
-        arrivals = iter(sorted((self._arrival(number), number) for number in range(self.viewers)))
+        accounts = range(self.viewers) if self.only is None else self.only
+        arrivals = iter(sorted((self._arrival(number), number) for number in accounts))
         coming = next(arrivals, None)
         # Who is here: the time of the next event, who, the event, and the visit that goes on from it.
         here: list[tuple[int, int, Event, Iterator[tuple[int, Event]]]] = []
@@ -116,10 +122,10 @@ class Audience:
             return title
         return replace(title, duration_ms=round(title.duration_ms * self.scale))
 
-    def _line(self, rng: random.Random, who: Viewer) -> Line:
+    def _line(self, rng: random.Random, who: Viewer, trouble: Trouble) -> Line:
         if self.traces is not None:
-            return self.traces.line(rng, CONNECTIONS[who.connection].rtt_ms)
-        return Network(rng, CONNECTIONS[who.connection], who.line)
+            return self.traces.line(rng, CONNECTIONS[who.connection].rtt_ms, trouble.limit)
+        return Network(rng, CONNECTIONS[who.connection], who.line, trouble.limit)
 
     def _visit(
         self, who: Viewer, catalogue: Catalogue, at_ms: int, truths: list[Truth] | None
@@ -138,8 +144,10 @@ class Audience:
         title = catalogue.match if self._comes_for_match(who.number) else catalogue.pick(rng)
         yield from browser.choose(title)
         while True:
+            trouble = Trouble(self.incidents, who, title)
+            line = self._line(rng, who, trouble)
             player = Player(
-                rng, ids, who, self._scaled(title), browser.now, line=self._line(rng, who), scale=self.scale
+                rng, ids, who, self._scaled(title), browser.now, line=line, scale=self.scale, trouble=trouble
             )
             if truths is not None:
                 truths.append(player.truth)

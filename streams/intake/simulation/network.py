@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +20,15 @@ MIN_KBPS = 10.0
 OTHERS = ((1, 2), (0, 2), (0, 1))
 MOST_STEPS = 15
 """After a minute without a download a line has forgotten most of what it was like."""
+
+
+Limit = Callable[[float, float], float]
+"""(Unix ms, kbit/s that a line would give) → what it gives."""
+
+
+def unlimited(_at_ms: float, kbps: float) -> float:
+    """Nothing is wrong beyond the line."""
+    return kbps
 
 
 class Line(Protocol):
@@ -97,8 +107,9 @@ CONNECTIONS = {
 class Network:
     """One session's line. Time must not go back between downloads."""
 
-    def __init__(self, rng: random.Random, link: Link, factor: float = 1.0) -> None:
+    def __init__(self, rng: random.Random, link: Link, factor: float = 1.0, limit: Limit = unlimited) -> None:
         self._rng = rng
+        self._limit = limit
         self._conditions = link.conditions
         self._base = min(MAX_KBPS, link.kbps * factor * rng.lognormvariate(0, link.between))
         self.rtt_ms = link.rtt_ms * rng.lognormvariate(0, 0.4)
@@ -117,9 +128,10 @@ class Network:
             if self._until_ms is None or done >= self._until_ms:
                 self._until_ms = self._change(done)
             # kbit/s is bit/ms: a thousandth of a kilobit each ms.
-            fits = (self._until_ms - done) * self._kbps / 1000
+            kbps = self._limit(done, self._kbps)
+            fits = (self._until_ms - done) * kbps / 1000
             if kilobits <= fits:
-                return max(1, round(done + kilobits * 1000 / self._kbps - at_ms))
+                return max(1, round(done + kilobits * 1000 / kbps - at_ms))
             kilobits -= fits
             done = self._until_ms
 

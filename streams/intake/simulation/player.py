@@ -22,6 +22,7 @@ from streams.intake.simulation.abr import Dynamic
 from streams.intake.simulation.ads import AdBreak, Stall
 from streams.intake.simulation.catalogue import MINUTE_MS, Title
 from streams.intake.simulation.habits import Habits
+from streams.intake.simulation.incidents import Trouble
 from streams.intake.simulation.ladder import SAFETY, Rendition, steps_of
 from streams.intake.simulation.network import Line
 from streams.intake.simulation.truth import Truth
@@ -65,6 +66,7 @@ class Player:
         *,
         line: Line,
         scale: float = 1.0,
+        trouble: Trouble | None = None,
     ) -> None:
         self.now = at_ms
         self.title = title
@@ -81,6 +83,7 @@ class Player:
             started_ms=at_ms,
         )
         self._rng, self._ids, self._viewer, self._line = rng, ids, viewer, line
+        self._incidents = trouble or Trouble((), viewer)
         self._habits = Habits(rng, viewer, title, scale)
         self._abr = Dynamic(steps_of(viewer), SAFETY[viewer.arm], line.usual_kbps * rng.uniform(0.5, 1.0))
         self._segment_ms, self._buffer_ms = (2_000, 8_000) if title.is_live else (6_000, 30_000)
@@ -189,6 +192,11 @@ class Player:
             codes = START_ERRORS if lot < START_FAILURE else REFUSALS
             yield self._fail(rng.choice(codes), ends.START_FAILURE)
             return
+        incident = self._incidents.start_failure(ready)
+        if incident and lot > 1 - incident.start_failure:
+            self.now = ready + rng.randint(50, 9_000)
+            yield self._fail(rng.choice(incident.codes), ends.START_FAILURE)
+            return
         self._segment(ready, 0.0)
         first_frame = _tick(self._arrives + rng.randint(25, 90))
         if gives_up < first_frame:
@@ -273,6 +281,9 @@ class Player:
         elif self.now >= self._heartbeat:
             self._heartbeat += HEARTBEAT_MS
             yield self._beat()
+            breaks = self._incidents.break_down(self.now, HEARTBEAT_MS) if self._phase == PLAYING else None
+            if breaks and self._rng.random() < breaks[0]:
+                yield self._fail(self._rng.choice(breaks[1].codes), ends.ERROR)
         elif self.now >= self._wake:
             yield from self._awake()
         elif self._phase == WAITING and self.now >= self._fed_up:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import SettingsError
+from streams.intake.simulation.network import Limit, unlimited
 
 SHORTEST_S = 30
 """A trace must be so long to be played over."""
@@ -41,7 +42,8 @@ class Trace:
 class TracedLine:
     """A session's line that goes through a trace from some point on, over and over."""
 
-    def __init__(self, trace: Trace, offset_s: float, rtt_ms: float) -> None:
+    def __init__(self, trace: Trace, offset_s: float, rtt_ms: float, limit: Limit = unlimited) -> None:
+        self._limit = limit
         self.rtt_ms = rtt_ms
         self._starts = [(start - trace.starts_s[0]) * 1000 for start in trace.starts_s]
         self._kbps = [max(FLOOR_KBPS, kbps) for kbps in trace.kbps]
@@ -62,9 +64,10 @@ class TracedLine:
         took = 0.0
         while True:
             until = self._starts[place + 1] if place + 1 < len(self._starts) else self._length
-            fits = (until - here) * self._kbps[place] / 1000
+            kbps = self._limit(at_ms + self.rtt_ms + took, self._kbps[place])
+            fits = (until - here) * kbps / 1000
             if kilobits <= fits:
-                return max(1, round(self.rtt_ms + took + kilobits * 1000 / self._kbps[place]))
+                return max(1, round(self.rtt_ms + took + kilobits * 1000 / kbps))
             kilobits -= fits
             took += until - here
             place = (place + 1) % len(self._starts)
@@ -77,10 +80,10 @@ class Traces:
 
     traces: tuple[Trace, ...]
 
-    def line(self, rng: random.Random, rtt_ms: float) -> TracedLine:
+    def line(self, rng: random.Random, rtt_ms: float, limit: Limit = unlimited) -> TracedLine:
         """Some trace, from some point of it on."""
         trace = rng.choice(self.traces)
-        return TracedLine(trace, rng.uniform(0, trace.seconds), rtt_ms)
+        return TracedLine(trace, rng.uniform(0, trace.seconds), rtt_ms, limit)
 
 
 def read_traces(path: Path) -> Traces:

@@ -105,6 +105,38 @@ export interface Publish {
   readonly cutover_minute: number | null;
 }
 
+/** What a row is about. */
+export interface Dimension {
+  readonly name: string;
+  readonly value: string | null;
+}
+
+/** An alert: a cohort whose metric left its range. */
+export interface AlertShown {
+  readonly id: string;
+  readonly rule: string;
+  readonly severity: "critical" | "warning";
+  readonly metric: string;
+  /** The metric's, for people. */
+  readonly title: string;
+  readonly unit: string;
+  readonly cohort: readonly Dimension[];
+  readonly began_at: number;
+  readonly opened_at: number;
+  readonly closed_at: number | null;
+  readonly value: number | null;
+  readonly peak: number | null;
+  readonly expected: number | null;
+  readonly limit: number;
+  readonly is_high: boolean;
+  readonly sample: number | null;
+  readonly sample_unit: string | null;
+  /** Other cohorts that are out of range because of this one. */
+  readonly covers: number;
+  /** Parameters of the page Quality, at this cohort, metric and time. */
+  readonly question: string;
+}
+
 /** One message of the stream; a `snapshot` holds every live minute, an `update` the changed ones. */
 export interface Live {
   readonly kind: "snapshot" | "update";
@@ -123,6 +155,8 @@ export interface Live {
   readonly minutes: Series;
   readonly titles: readonly Title[];
   readonly cohorts: readonly Cohort[];
+  /** Open ones first, then those that closed in the last hours. */
+  readonly alerts: readonly AlertShown[];
   readonly pipeline: Pipeline;
   readonly links: Links;
 }
@@ -153,12 +187,6 @@ export interface ParityPart {
   readonly causes: readonly Amount[];
   readonly live_unexplained: number;
   readonly batch_unexplained: number;
-}
-
-/** What a row is about. */
-export interface Dimension {
-  readonly name: string;
-  readonly value: string | null;
 }
 
 /** A minute of a rollup in which live and batch differ. */

@@ -9,6 +9,7 @@ import type { Live } from "../data/protocol";
 import { join, rows as rowsOf } from "../data/series";
 import { RANGES } from "../data/ranges";
 import { AHEAD, DAY, fresh, history, live, now, range, yesterday } from "../data/store";
+import { Alerts } from "../parts/alerts";
 import { Cohorts } from "../parts/cohorts";
 import { Empty } from "../parts/empty";
 import { Pipeline } from "../parts/pipeline";
@@ -63,6 +64,7 @@ function Board({ message }: { readonly message: Live }) {
   const startup = useMemo(() => startupChart(frame), [message, rows, yesterday.value, colour, span]);
   return (
     <>
+      <Alerts alerts={message.alerts} now={now.value} />
       <div class="tiles">
         {message.tiles.map((tile) => (
           <Tile key={tile.metric} tile={tile} rows={rows} now={at} window={windowOf(tile.metric, message.window_minutes)} />
