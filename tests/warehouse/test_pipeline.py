@@ -98,7 +98,7 @@ def test_what_was_published_and_checked(machinery: Machinery, monkeypatch: pytes
     tables = {one.table: one for one in view.tables}
     gold = tables["gold.quality_minute"]
     assert (gold.version, gold.published_version, gold.rows, gold.as_of) == (1, 1, 60, view.publishes[0].as_of)
-    assert (tables["warehouse.duckdb"].rows, view.supervisor) == (60 + 3 + 3, "up")
+    assert (tables["DuckDB files"].rows, view.supervisor) == (60 + 3 + 3, "up")
     assert [one.name for one in view.processes if not one.is_well] == ["airflow-triggerer"]
     assert pipeline.view() is view, "kept for a moment"
     pipeline.close()

@@ -165,7 +165,7 @@ def _served(
 ) -> TableState:
     return TableState(
         layer=layer,
-        table=publication.LIVE if layer == "live" else publication.LINK,
+        table=publication.LIVE if layer == "live" else "DuckDB files",
         version=None,
         published_version=None,
         changed_at=changed_at,
