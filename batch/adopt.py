@@ -14,22 +14,19 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
-from batch.delta_log import TableFile, commit, files_in, types_of
+from batch.delta_log import commit, types_of
 from batch.history import is_same, log_of
 from batch.isolate import isolate
 from batch.staged_files import actions_of, rows_of
+from infra.data_files import DataFile, data_files, has_deleted_rows
 from infra.errors import LakeDamaged, StageRefused
 from schemas.stage import Manifest, StagedTable
 from schemas.table import Table
-
-if TYPE_CHECKING:
-    pass
 
 TRANSACTION = "playlake.commit"
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
@@ -61,7 +58,7 @@ def adopt(lake_root: str, table: Table, manifest: Manifest, record: str) -> str 
     adopted = [_linked(table, staging, Path(table.path(lake_root)), add, manifest.stage_id) for add in adds]
     target.update_incremental()
     _unmoved(target, table.path(lake_root), staged)
-    if not set(going) <= set(files_in(target, table.partition_by)):
+    if not {file.path for file in going} <= {file.path for file in data_files(target)}:
         msg = f"{target.table_uri}: files were merged meanwhile"
         raise CommitFailedError(msg)
     removes = (file.removal() for file in going)
@@ -75,7 +72,7 @@ def _misfit(staged: DeltaTable, target: DeltaTable, adds: Iterable[AddAction], *
     They have the table's columns, or some of them; all of them where it is made anew. They have no nulls where the
     table must have none: the stage's schema says so, or every file does.
     """
-    if "deletionVectors" in (target.protocol().reader_features or []):
+    if has_deleted_rows(target):
         return "expected a table whose files alone say which rows it has, found one with deletion vectors"
     if (ours := staged.metadata().partition_columns) != (theirs := target.metadata().partition_columns):
         return f"expected partitions by {theirs}, staged are partitions by {ours}"
@@ -98,18 +95,18 @@ def _nulls(add: AddAction) -> dict[str, int]:
 
 
 def _unmoved(target: DeltaTable, path: str, staged: StagedTable) -> None:
-    if target.version() < staged.base or not is_same(path, staged.base, target.version()):
+    if not is_same(path, staged.base, target.version()):
         msg = f"{path} moved from version {staged.base} to {target.version()}"
         raise CommitFailedError(msg)
 
 
-def _going(target: DeltaTable, table: Table, manifest: Manifest, lake_root: str) -> list[TableFile]:
+def _going(target: DeltaTable, table: Table, manifest: Manifest, lake_root: str) -> list[DataFile]:
     """The files that the commit takes out: all, those of gold's staged days, those with silver's rows that go."""
     staged = manifest.tables[table.name]
     if manifest.is_whole or table.partition_by is None:
-        return list(files_in(target, table.partition_by))
+        return list(data_files(target))
     if table.layer == "gold":
-        return list(files_in(target, table.partition_by, staged.dates))
+        return [file for file in data_files(target) if file.partition[table.partition_by] in staged.dates]
     if staged.removed is None:
         return []
     return isolate(target, table, lake_root, staged.removed, TRANSACTION)

@@ -37,7 +37,7 @@ def commit_table(session: Callable[[], SparkSession], settings: Settings, table:
         if commit_of(path, stage_id) is not None:
             return
         there = version(path)
-        if there is None or there < staged.base or not is_same(path, staged.base, there):
+        if there is None or not is_same(path, staged.base, there):
             msg = f"{table.full_name} was staged on version {staged.base} and is at {there} now; stage again"
             raise StageRefused(msg)
         note = Progress(stage_id=stage_id, complete=staged.complete, now=staged.now, sources=staged.sources).to_json()
@@ -61,9 +61,7 @@ def commit_table(session: Callable[[], SparkSession], settings: Settings, table:
     return int(commit["version"])
 
 
-def _replace(
-    spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, options: dict[str, str]
-) -> None:
+def _replace(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, options: Options) -> None:
     """Gold: exactly the staged partitions, all of a table without. None at all still moves the watermark."""
     rows = read_version(spark, table.staging_path(settings.lake_root), staged.version)
     writer = rows.write.format("delta").options(**options).option("mergeSchema", "true")
@@ -76,9 +74,7 @@ def _replace(
     writer.save(table.path(settings.lake_root))
 
 
-def _overwrite(
-    spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, options: dict[str, str]
-) -> None:
+def _overwrite(spark: SparkSession, settings: Settings, table: Table, staged: StagedTable, options: Options) -> None:
     """The staged rows in place of all there are.
 
     A gold table's columns become those that its SELECT has now. Silver's are its contract's, which staging has added;

@@ -9,11 +9,13 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from batch.staged_files import NULL_PARTITION
+from infra.disk import sync
 from infra.errors import SettingsError
 from schemas.derive import arrow_schema
 from schemas.table import Table
@@ -83,6 +85,16 @@ def parquet_writer(file: Path, schema: pa.Schema, unique: Sequence[str]) -> pq.P
 
     repeating = [name for name in schema.names if name not in unique] if unique else True
     return pq.ParquetWriter(file, schema, compression="snappy", store_schema=False, use_dictionary=repeating)
+
+
+@contextmanager
+def lasting_file(file: Path, schema: pa.Schema, unique: Sequence[str] = ()) -> Iterator[pq.ParquetWriter]:
+    """The same outside a stage, on the disk when the block ends. The name must be nobody else's: what is left of a
+    file that was cut off is then a file like others that no commit names, which vacuum deletes."""
+    with parquet_writer(file, schema, unique) as writer:
+        yield writer
+    for written in (file, file.parent):
+        sync(written)
 
 
 class DayFiles:

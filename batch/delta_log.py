@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
@@ -133,33 +130,6 @@ def commit(
         ),
         post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False) if is_maintenance else None,
     )
-
-
-@dataclass(frozen=True)
-class TableFile:
-    """A file of the table, as its log names it."""
-
-    path: str
-    size: int
-    partition: dict[str, str | None] = field(compare=False)
-
-    def at(self, table: str | Path) -> Path:
-        """Where the file is. Paths in a log are written as in a URL."""
-        return Path(table) / unquote(self.path)
-
-    def removal(self, *, is_change: bool = True) -> RemoveAction:
-        return RemoveAction(self.path, is_change, time.time_ns() // 1_000_000, self.size, self.partition)
-
-
-def files_in(target: DeltaTable, partition_by: str | None, days: Collection[str] | None = None) -> Iterator[TableFile]:
-    """The files of a version; of these partitions only, unless `days` is None."""
-    import pyarrow as pa
-
-    for file in pa.table(target.get_add_actions()).to_pylist():
-        values: dict[str, Any] = file.get("partition") or {}
-        partition = {name: None if value is None else str(value) for name, value in values.items()}
-        if days is None or partition[f"{partition_by}"] in days:
-            yield TableFile(file["path"], file["size_bytes"], partition)
 
 
 def files_of(table: DeltaTable) -> list[str]:

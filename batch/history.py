@@ -52,9 +52,10 @@ def has_new_files(path: str, after: int | None, until: int) -> bool:
 def is_same(path: str, after: int, until: int) -> bool:
     """Whether all that versions `(after, until]` did was to merge or split files: nobody need look at the table again.
 
-    A commit that moved no row and says how far the table has come is something new.
+    A commit that moved no row and says how far the table has come is something new; so is a table whose version is
+    less than it was.
     """
-    logs = _logs(path, after, until)
+    logs = _logs(path, after, until) if after <= until else None
     return logs is not None and all(_is_merge(actions) for actions in logs)
 
 

@@ -14,18 +14,17 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deltalake.transaction import AddAction, RemoveAction
 
-from batch.day_files import Layout, parquet_writer
-from batch.delta_log import TableFile, commit, files_in
+from batch.day_files import Layout, lasting_file
+from batch.delta_log import commit
 from batch.history import log_of
 from batch.stage import REMOVED
 from batch.staged_files import actions_of, added_file, rows_of
-from infra.disk import replace_file
+from infra.data_files import DataFile, data_files
 from infra.errors import LakeDamaged
 from schemas.table import Table
 
@@ -42,7 +41,7 @@ AT_ONCE = 2
 NOTE = "rows that go have files of their own"
 
 
-def isolate(target: DeltaTable, table: Table, lake_root: str, at: int, transaction: str) -> list[TableFile]:
+def isolate(target: DeltaTable, table: Table, lake_root: str, at: int, transaction: str) -> list[DataFile]:
     """Give the rows that go files of their own, which are returned: the next commit is to remove them.
 
     at            version of the staged table of keys that go (`batch/stage.py`)
@@ -53,10 +52,10 @@ def isolate(target: DeltaTable, table: Table, lake_root: str, at: int, transacti
     folder, keys = Path(table.path(lake_root)), Path(table.staging_path(lake_root) + REMOVED)
     listed = actions_of(log_of(keys, at))
     going = _keys(table, keys, listed)
-    files = list(files_in(target, table.partition_by, going))
+    files = [file for file in data_files(target) if file.partition[f"{table.partition_by}"] in going]
     with ThreadPoolExecutor(AT_ONCE) as pool:
 
-        def look(file: TableFile) -> Flags:
+        def look(file: DataFile) -> Flags:
             return _goes(file.at(folder), table.grain[0], going[f"{file.partition[f'{table.partition_by}']}"])
 
         flags = list(zip(files, pool.map(look, files), strict=True))
@@ -71,7 +70,7 @@ def isolate(target: DeltaTable, table: Table, lake_root: str, at: int, transacti
         actions += [file.removal(is_change=False) for file, _ in shared]
         following = (transaction, target.version() + 1)
         commit(target, actions, table.partition_by, NOTE, following, is_maintenance=True)
-    alone = [TableFile(goes.path, goes.size, dict(goes.partition_values)) for _, goes in halves]
+    alone = [DataFile.of(goes, rows_of([goes])) for _, goes in halves]
     return [*alone, *(file for file, goes in flags if goes.all())]
 
 
@@ -98,7 +97,7 @@ def _goes(file: Path, key: str, keys: pa.Array) -> Flags:
     return flags
 
 
-def _split(folder: Path, table: Table, file: TableFile, goes: Flags) -> tuple[AddAction, AddAction]:
+def _split(folder: Path, table: Table, file: DataFile, goes: Flags) -> tuple[AddAction, AddAction]:
     """Write a file again as two: what stays, and what goes."""
     import pyarrow.parquet as pq
 
@@ -106,17 +105,17 @@ def _split(folder: Path, table: Table, file: TableFile, goes: Flags) -> tuple[Ad
     name = uuid.uuid4().hex
     pair = [source.with_name(f"part-{name}-{half}.snappy.parquet") for half in ("stays", "goes")]
     for half, chosen in zip(pair, (~goes, goes), strict=True):
-        replace_file(half, partial(_copy, source, chosen, Layout.of(table).unique))
+        _copy(source, chosen, Layout.of(table).unique, half)
     stays, gone = (added_file(folder, half, pq.read_metadata(half), file.partition, is_new=False) for half in pair)
     return stays, gone
 
 
-def _copy(source: Path, chosen: Flags, unique: Sequence[str], fresh: Path) -> None:
+def _copy(source: Path, chosen: Flags, unique: Sequence[str], half: Path) -> None:
     """The chosen rows of a file, a row group at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(source) as file, parquet_writer(fresh, file.schema_arrow, unique) as out:
+    with pq.ParquetFile(source) as file, lasting_file(half, file.schema_arrow, unique) as out:
         first = 0
         for number in range(file.num_row_groups):
             group = file.read_row_group(number)

@@ -21,16 +21,16 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from batch.adopt import TRANSACTION
+from batch.day_files import lasting_file
 from batch.delta_log import commit
 from batch.staged_files import added_file
+from infra.data_files import DataFile, columns_as, data_files
 from infra.delta_scan import open_table
-from infra.disk import sync
 from infra.errors import LakeDamaged
 from infra.settings import Settings
-from infra.small_files import DataFile, data_files, groups
+from infra.small_files import groups
 from schemas.table import Table
 from schemas.tables import SILVER
 from schemas.tables.restatements import RESTATEMENTS
@@ -78,7 +78,7 @@ def merge_table(path: Path, table: Table, found: DeltaTable) -> Merged:
     from deltalake.exceptions import CommitFailedError
 
     now_ms = time.time_ns() // 1_000_000
-    each = list(islice(groups(data_files(found, table.partition_by), now_ms, AT_LEAST), MOST))
+    each = list(islice(groups(data_files(found), now_ms, AT_LEAST), MOST))
     if not each or not _is_plain(found):
         return Merged(table.full_name)
     actions = [action for files in each for action in _merged(path, table, found, files)]
@@ -98,23 +98,18 @@ def _merged(path: Path, table: Table, found: DeltaTable, files: Sequence[DataFil
     """What the commit says of one group: the new file, which is on the disk, and those that it stands in for."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from deltalake.transaction import RemoveAction
 
     schema = pa.schema(
         [pa.field(field.name, field.type) for field in pa.schema(found.schema()) if field.name != table.partition_by]
     )
-    file = (path / unquote(files[0].path)).with_name(f"part-{uuid.uuid4()}.snappy.parquet")
-    day = None if files[0].day is None else str(files[0].day)
-    partition = {table.partition_by: day} if table.partition_by else {}
+    file = files[0].at(path).with_name(f"part-{uuid.uuid4()}.snappy.parquet")
     _write(file, schema, (batch for one in files for batch in _rows(path, one, schema)))
-    footer, expected = pq.read_metadata(file), sum(one.rows for one in files)
+    footer, expected = pq.read_metadata(file), sum(one.rows or 0 for one in files)
     if footer.num_rows != expected:
         msg = f"{file} has {footer.num_rows} rows, expected {expected}; nothing was merged"
         raise LakeDamaged(msg)
-    added = added_file(path, file, footer, partition, is_new=False)
-    gone_ms = time.time_ns() // 1_000_000
-    removed = [RemoveAction(one.path, False, gone_ms, one.size, partition) for one in files]
-    return [added, *removed]
+    added = added_file(path, file, footer, files[0].partition, is_new=False)
+    return [added, *(one.removal(is_change=False) for one in files)]
 
 
 def _rows(path: Path, file: DataFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -122,29 +117,22 @@ def _rows(path: Path, file: DataFile, schema: pa.Schema) -> Iterator[pa.RecordBa
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path / unquote(file.path)) as source:
+    with pq.ParquetFile(file.at(path)) as source:
         if source.metadata.num_rows != file.rows:
             msg = (
-                f"{path / unquote(file.path)}: expected {file.rows} rows, as the log says, found "
+                f"{file.at(path)}: expected {file.rows} rows, as the log says, found "
                 f"{source.metadata.num_rows}; nothing was merged. `playlake rebuild` makes silver anew from bronze"
             )
             raise LakeDamaged(msg)
         for batch in source.iter_batches(use_threads=False):
-            there = set(batch.schema.names)
-            columns = [
-                batch.column(field.name).cast(field.type) if field.name in there else pa.nulls(len(batch), field.type)
-                for field in schema
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            yield pa.RecordBatch.from_arrays(columns_as(batch, schema), schema=schema)
 
 
 def _write(file: Path, schema: pa.Schema, rows: Iterable[pa.RecordBatch]) -> None:
     """All rows into one file, in row groups that fit into memory."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    # As Spark writes them: without Arrow's own schema, whose names for types other readers need not know.
-    with pq.ParquetWriter(file, schema, compression="snappy", store_schema=False) as writer:
+    with lasting_file(file, schema) as writer:
         held: list[pa.RecordBatch] = []
         count = size = 0
         for batch in rows:
@@ -155,5 +143,3 @@ def _write(file: Path, schema: pa.Schema, rows: Iterable[pa.RecordBatch]) -> Non
                 held, count, size = [], 0, 0
         if held:
             writer.write_table(pa.Table.from_batches(held))
-    for written in (file, file.parent):
-        sync(written)

@@ -37,14 +37,14 @@ def added_files(table: Path, folder: Path) -> Iterator[AddAction]:
 
 
 def added_file(
-    table: Path, file: Path, footer: pq.FileMetaData, partition: dict[str, str | None], *, is_new: bool = True
+    table: Path, file: Path, footer: pq.FileMetaData, partition: Mapping[str, str | None], *, is_new: bool = True
 ) -> AddAction:
     """What a commit says of one file. `is_new`: the table has not had its rows before."""
     found = file.stat()
     return AddAction(
         path=file.relative_to(table).as_posix(),
         size=found.st_size,
-        partition_values=partition,
+        partition_values=dict(partition),
         modification_time=found.st_mtime_ns // 1_000_000,
         data_change=is_new,
         stats=json.dumps(_stats(footer)),

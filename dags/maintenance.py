@@ -15,8 +15,9 @@ with DAG(
 old log files go, and so do the files that were replaced more than seven days ago. The sink goes on meanwhile.
 
 `playlake tidy`: the same of what the hourly runs leave in silver; and what silver and gold no longer need is deleted:
-files that were replaced, or written in vain, more than seven days ago. What is published keeps its files. It waits for
-the slot of the silver job, since a stage whose table moves before its commit would have to be staged again.
+files that were replaced, or written in vain, more than seven days ago. What is published keeps its files. It has the
+slot of the silver job: a stage that waits bears it that files are merged, but a merge that another commit comes before
+has been made in vain.
 
 Readers of a version see the same rows before and after, and the jobs that follow the changes see nothing new. Both can
 be triggered, retried or left out at any time. Without them for long: queries and the sink's start grow slower, and

@@ -11,13 +11,12 @@ already. So whatever removes files from these tables must raise MAINTENANCE by c
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
+from infra.data_files import DataFile, columns_as, data_files
 from infra.errors import LakeDamaged
-from infra.small_files import DataFile, data_files, groups
+from infra.small_files import groups
 from streams.delta_files import write_files
 from streams.delta_log import DeltaLog
 
@@ -45,7 +44,7 @@ def compact(
     says of it.
     """
     number = log.stored(MAINTENANCE)
-    found = list(groups(data_files(log.handle, partition_by), now_ms - REST_MS))
+    found = list(groups(data_files(log.handle), now_ms - REST_MS))
     for files in found:
         merged = _merged(log, files, partition_by, sorted_by, step)
         step("before commit")
@@ -63,7 +62,6 @@ def _merged(
     """What the commit says of one group: the new file, written and read back, and the files it stands in for."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from deltalake.transaction import RemoveAction
 
     step("before files")
     schema = pa.schema(log.handle.schema().to_arrow())
@@ -77,12 +75,7 @@ def _merged(
             if not written.read().equals(rows.drop_columns([partition_by])):
                 msg = f"{log.path / one.path} does not hold what was written to it; the table still has the originals"
                 raise LakeDamaged(msg)
-    gone_ms = int(time.time() * 1000)
-    removed = [
-        RemoveAction(file.path, False, gone_ms, size=file.size, partition_values={partition_by: str(file.day)})
-        for file in files
-    ]
-    return [*added, *removed]
+    return [*added, *(file.removal(is_change=False) for file in files)]
 
 
 def _read(log: DeltaLog, file: DataFile, schema: pa.Schema, partition_by: str) -> pa.Table:
@@ -90,18 +83,11 @@ def _read(log: DeltaLog, file: DataFile, schema: pa.Schema, partition_by: str) -
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = log.path / unquote(file.path)
+    path = file.at(log.path)
     with pq.ParquetFile(path) as source:
         found = source.read()
     if found.num_rows != file.rows:
         msg = f"{path} has {found.num_rows} rows, the log says {file.rows}; nothing was compacted"
         raise LakeDamaged(msg)
-    columns = []
-    for field in schema:
-        if field.name == partition_by:
-            columns.append(pa.repeat(pa.scalar(file.day, field.type), found.num_rows))
-        elif field.name in found.schema.names:
-            columns.append(found[field.name].cast(field.type))
-        else:
-            columns.append(pa.nulls(found.num_rows, field.type))
-    return pa.Table.from_arrays(columns, schema=schema)
+    found = found.append_column(partition_by, pa.repeat(file.partition[partition_by], found.num_rows))
+    return pa.Table.from_arrays(columns_as(found, schema), schema=schema)

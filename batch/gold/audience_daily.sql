@@ -15,7 +15,7 @@ WITH by_register AS (
     device_type,
     CAST(pmod(viewer_hash, 1024) AS INT) AS register,
     max(55 - length(bin(shiftrightunsigned(viewer_hash, 10)))) AS rank,
-    sum(aggregate(minutes, 0L, (plays, m) -> plays + m.plays)) AS plays,
+    count_if(is_attempt) AS plays,
     sum(watched_ms) AS watched_ms
   FROM (SELECT *, xxhash64(coalesce(user_id, session_id)) AS viewer_hash FROM silver.sessions)
   GROUP BY ALL

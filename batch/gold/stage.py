@@ -69,7 +69,7 @@ def stage_gold(job: Job, table: Table) -> StagedTable | None:
 
 def _has_seen(path: str, known: int | None, at: int) -> bool:
     """Whether a version of a source has nothing that is not in version `known`."""
-    return known is not None and (known == at or (known < at and is_same(path, known, at)))
+    return known is not None and is_same(path, known, at)
 
 
 def sources_of(table: Table) -> list[Table]:

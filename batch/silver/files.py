@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
-from batch.delta_log import TableFile, files_in
+from infra.data_files import DataFile, data_files, has_deleted_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,12 +21,10 @@ BYTES_OF_A_TASK = (8 * 2**20, 64 * 2**20)
 """Least and most."""
 
 
-def readable_files(path: str, at: int, partition_by: str | None = None) -> list[TableFile] | None:
+def readable_files(path: str, at: int) -> list[DataFile] | None:
     """The files of a version; None when a file alone does not say which of its rows are there."""
     table = DeltaTable(path, version=at)
-    if "deletionVectors" in (table.protocol().reader_features or []):
-        return None
-    return list(files_in(table, partition_by))
+    return None if has_deleted_rows(table) else list(data_files(table))
 
 
 def handed_out(

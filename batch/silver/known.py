@@ -65,7 +65,7 @@ def copies_there(job: Job, table: Table, base: int, new: DataFrame, seen: Arrive
 
 def _files(path: str, table: Table, at: int) -> dict[Path, date] | None:
     """Each file of a version with its day."""
-    files = readable_files(path, at, table.partition_by)
+    files = readable_files(path, at)
     if files is None:
         return None
     return {file.at(path): date.fromisoformat(f"{file.partition[f'{table.partition_by}']}") for file in files}

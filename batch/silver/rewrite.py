@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batch.day_files import WRITTEN, Layout, writing
 from batch.silver.files import handed_out
+from infra.data_files import columns_as
 from infra.errors import LakeDamaged
 from schemas.derive import arrow_schema
 from schemas.table import Table
@@ -67,18 +68,9 @@ def rows_of_file(file: Path, table: Table, left_out: Places) -> Iterator[pa.Reco
                 rows = batch.filter(pc.invert(pc.is_in(places, values)))
             else:
                 rows = batch
-            columns: dict[str, Any] = {name: rows.column(name) for name in there}
-            day = pc.floor_temporal(columns["occurred_at"], unit="day")
-            columns[f"{table.partition_by}"] = day
-            yield pa.RecordBatch.from_arrays(
-                [
-                    columns[field.name].cast(field.type)
-                    if field.name in columns
-                    else pa.nulls(rows.num_rows, field.type)
-                    for field in schema
-                ],
-                names=schema.names,
-            )
+            day = pc.floor_temporal(rows.column("occurred_at"), unit="day")
+            rows = rows.append_column(f"{table.partition_by}", day)
+            yield pa.RecordBatch.from_arrays(columns_as(rows, schema), names=schema.names)
 
 
 def _places(rows: pa.Table) -> Places:

@@ -15,14 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra import data_files
+from infra.data_files import DataFile
 from infra.delta_scan import query as duckdb
 from infra.delta_scan import scan
 from infra.errors import LakeDamaged, ProcessError
 from infra.settings import Settings
-from infra.small_files import MAX_BYTES, MAX_FILES, MAX_ROWS, DataFile, groups
+from infra.small_files import MAX_BYTES, MAX_FILES, MAX_ROWS, groups, is_small
 from schemas.table import KEEP_DAYS
 from schemas.tables import DEAD_LETTERS
-from streams import delta_compact
 from streams.delta_audit import audit
 from streams.delta_compact import REST_MS
 from streams.delta_sink import DeltaSink
@@ -183,7 +184,7 @@ def test_files_that_were_replaced_go_after_the_retention_and_not_before(
     fill(sink, 3)
     old, version = files_of(sink.path), sink.version
     with monkeypatch.context() as patch:
-        patch.setattr(delta_compact, "time", _Past(days))
+        patch.setattr(data_files, "time", _Past(days))
         done = run(sink)
     # A checkpoint was made since: one that had forgotten the files would leave them there for ever.
     assert (done.merged, done.deleted) == (3, 0 if are_there else 3)
@@ -295,7 +296,10 @@ DAYS = st.integers(-3, 1).map(lambda n: datetime.fromtimestamp(NOW_MS / 1000, UT
     )
 )
 def test_groups(drawn: list[tuple[date, int, int, int]]) -> None:
-    files = [DataFile(str(n), size, count, NOW_MS - age, day) for n, (day, count, size, age) in enumerate(drawn)]
+    files = [
+        DataFile(str(n), size, count, NOW_MS - age, {"received_date": str(day)})
+        for n, (day, count, size, age) in enumerate(drawn)
+    ]
     found = list(groups(files, NOW_MS - REST_MS))
     taken = [file for group in found for file in group]
     assert len(taken) == len(set(taken))
@@ -303,10 +307,11 @@ def test_groups(drawn: list[tuple[date, int, int, int]]) -> None:
         assert 1 < len(group) <= MAX_FILES
         assert sum(file.rows for file in group) <= MAX_ROWS
         assert sum(file.size for file in group) <= MAX_BYTES
-        assert len({file.day for file in group}) == 1
+        assert len({file.partition["received_date"] for file in group}) == 1
         assert [file.written_ms for file in group] == sorted(file.written_ms for file in group)
     assert all(file.written_ms <= NOW_MS - REST_MS for file in taken)
-    for day in {file.day for file in files}:
-        small = [file for file in files if file.day == day and file.is_small and file.written_ms <= NOW_MS - REST_MS]
+    for day in {file.partition["received_date"] for file in files}:
+        of_day = [file for file in files if file.partition["received_date"] == day]
+        small = [file for file in of_day if is_small(file) and file.written_ms <= NOW_MS - REST_MS]
         if len(small) > 1 and sum(f.rows for f in small) <= MAX_ROWS and sum(f.size for f in small) <= MAX_BYTES:
             assert any(set(group) == set(small) for group in found), "what fits into one file becomes one"
