@@ -105,7 +105,7 @@ def scans(history: History, method: Method = METHOD) -> list[Scan]:
 
 
 def _gap(history: History, method: Method) -> int:
-    return min(method.gap, history.parts.shape[2] // 3)
+    return min(method.gap, int(history.parts.shape[2]) // 3)
 
 
 def _scan(history: History, m: int, kinds: Sequence[npt.NDArray[np.intp]], method: Method) -> Scan:

@@ -85,7 +85,7 @@ def _viewers(blocks: dict[int, Block], of_an_hour: int) -> int:
         for labels, cells in block.rows[minute_s].items()
         if labels[0] == "total"
     ]
-    return round(of_an_hour * sum(watched) / max(1, len(watched)))
+    return round(float(of_an_hour * sum(watched) / max(1, len(watched))))
 
 
 def text(report: Report) -> str:
