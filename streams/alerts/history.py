@@ -68,8 +68,7 @@ def followed(history: History, minute: MinuteRows, method: Method = METHOD) -> H
             judged = values[:, len(PARTS) :] @ _LOGARITHMS if watched.is_logarithmic else told
             for into, amounts in zip(grown, (told, judged, whole, sample), strict=True):
                 into[m, at, -1] = amounts
-    told_all, parts_all, wholes, samples = grown
-    return _without_strangers(History(places, told_all, parts_all, wholes, samples, is_learned))
+    return _without_strangers(History(places, grown[0], grown[1], grown[2], grown[3], is_learned))
 
 
 _LOGARITHMS = np.arange(STARTUP_BUCKETS) + 0.5

@@ -8,7 +8,7 @@ from streams.alerts.evaluation import report
 from streams.alerts.evaluation.score import Hour, judged
 from streams.alerts.evaluation.worlds import START_MS, Pool, added, fold, minutes_of
 from streams.alerts.evaluator import Evaluator
-from streams.intake.simulation.incidents import Incident
+from streams.intake.simulation.incidents import KINDS, Incident
 
 MINUTE_MS = 60_000
 INCIDENT = Incident(
@@ -44,6 +44,6 @@ def test_an_outage_is_found_and_named_in_a_sum_of_viewers() -> None:
 def test_the_page_holds_a_table() -> None:
     text = report.PAGE.read_text(encoding="utf-8")
     table = text.partition(report.BEGIN)[2].partition(report.END)[0]
-    size = report.Size()
-    assert f"{size.incidents} incidents and {size.quiet} quiet hours" in table
-    assert min(size.incidents, size.quiet) >= 50
+    assert "| incidents | found | recall |" in table
+    assert all(f"| {kind} |" in table for kind in KINDS)
+    assert min(report.Size().incidents, report.Size().quiet) >= 50
