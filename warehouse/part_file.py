@@ -1,7 +1,7 @@
 """Tables of the lake → tables of one DuckDB file, in bounded memory.
 
-Columns are those of the Delta table but for nested parts, rows are ordered by the column of time: selective queries
-then skip.
+Columns are those of the Delta table but for nested parts. Rows that hold the same facts again (a rollup) lie together,
+each in the order of time: a query about one of them and a stretch skips all others.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def copy_table(connection: DuckDBPyConnection, source: Source, name: str, where:
         columns = dict(connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE FROM {rows})").fetchall())
         kept = [column for column in columns if not _is_nested(columns[column])]
         times = [column for kind in ("TIMESTAMP WITH TIME ZONE", "DATE") for column in kept if columns[column] == kind]
-        order = f" ORDER BY {times[0]}" if times else ""
+        alternatives = source.contract.alternatives if source.contract else None
+        orders = [column for column in (alternatives, *times[:1]) if column in kept]
+        order = f" ORDER BY {', '.join(orders)}" if orders else ""
         connection.execute(f"CREATE TABLE {name} AS SELECT {', '.join(kept)} FROM {rows} WHERE {where}{order}")
         row = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
     except duckdb.Error as error:

@@ -27,7 +27,7 @@ from schemas.tables.restatements import RESTATEMENTS
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-FORM = "1"
+FORM = "2"
 """Of a part's file. Another one when the same files of Delta make another content: every month is then built anew."""
 CURRENT_DAYS = MAX_PAST.days + 1
 """Today, and as many days before it as an event may be late."""

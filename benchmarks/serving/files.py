@@ -206,22 +206,27 @@ def _joined(rows: str, keys: str, *, is_sparse: str = "false") -> str:
 
 
 def _quality_minute(days: int, first: date) -> str:
-    """One row for everything, then by country and device, by CDN, app version and country, by title; of each minute."""
+    """Rollup by rollup, each minute by minute: everything; country and device; CDN, app version and country; title."""
     by_country, by_cdn = len(COUNTRIES) * len(DEVICES), len(CDNS) * len(VERSIONS) * len(COUNTRIES)
     titles_from = 1 + by_country + by_cdn
-    each = titles_from + WATCHED_TITLES
+    minutes, begin, n, minute = days * 1440, 0, "CASE", "CASE"
+    for start, size in ((0, 1), (1, by_country), (1 + by_country, by_cdn), (titles_from, WATCHED_TITLES)):
+        end = begin + minutes * size
+        n += f" WHEN i < {end} THEN {start} + (i - {begin}) % {size}"
+        minute += f" WHEN i < {end} THEN (i - {begin}) // {size}"
+        begin = end
     rows = f"""
-        SELECT i, n, TIMESTAMPTZ '{first} 00:00:00+00' + to_minutes((i // {each})::BIGINT) AS minute,
+        SELECT i, n, m, TIMESTAMPTZ '{first} 00:00:00+00' + to_minutes(m::BIGINT) AS minute,
                CASE WHEN n = 0 THEN 0 WHEN n < {1 + by_country} THEN 1 WHEN n < {titles_from} THEN 2 ELSE 3 END AS kind,
                CASE WHEN n = 0 THEN 20000 WHEN n < {1 + by_country} THEN 550 WHEN n < {titles_from} THEN 110 ELSE 25 END
                  * (75 + hash(i) % 50)::BIGINT // 100 AS w,
                CASE WHEN n < {titles_from} THEN 1 + (hash(i) % 7)::BIGINT ELSE (hash(i * 3) % 5 < 2)::BIGINT END AS p
-        FROM (SELECT i, i % {each} AS n FROM range({days * 1440 * each}) r(i))
+        FROM (SELECT i, {n} END AS n, {minute} END AS m FROM range({begin}) r(i))
     """
     country = _any_of(COUNTRIES, f"CASE kind WHEN 1 THEN n - 1 ELSE n - {1 + by_country} END")
     keys = f"""
         minute::DATE AS play_date, ['total', 'country_device', 'cdn_app_country', 'title'][1 + kind] AS rollup, minute,
-        CASE WHEN kind = 3 THEN 'title-' || ((n - {titles_from}) * 2 + hash(i // {each * 60}) % 2)::VARCHAR END
+        CASE WHEN kind = 3 THEN 'title-' || ((n - {titles_from}) * 2 + hash(n + m // 60) % 2)::VARCHAR END
           AS content_id,
         CASE WHEN kind IN (1, 2) THEN {country} END AS country,
         CASE WHEN kind = 1 THEN {_any_of(DEVICES, f"(n - 1) // {len(COUNTRIES)}")} END AS device_type,

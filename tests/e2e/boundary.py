@@ -23,7 +23,7 @@ from confluent_kafka import Producer
 from infra.settings import Settings
 from schemas.registry import PLAYBACK
 
-SETTLED_S = 15.0
+SETTLED_S = 30.0
 """Longest way from an acknowledgement to the answer: 1.5 s, and what a machine takes that does batch meanwhile."""
 TITLE = "boundary"
 PARTS = ("plays", "first_frames", "events")

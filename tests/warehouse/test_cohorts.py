@@ -257,7 +257,7 @@ def test_the_catalogue_is_the_metrics(views: Views) -> None:
 
 def test_a_question_under_way_does_not_hold_up_the_end(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
     endless = "SELECT count(*) FROM range(100000000000) AS a(i) WHERE hash(i) = 1"
-    monkeypatch.setattr(cohort_sql, "cohorts", lambda *_: endless)
+    monkeypatch.setattr(cohort_sql, "cohorts", lambda *_, **__: endless)
     timer = threading.Timer(0.3, explorer.interrupt)
     timer.start()
     with pytest.raises(duckdb.InterruptException):

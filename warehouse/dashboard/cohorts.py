@@ -36,9 +36,7 @@ T = TypeVar("T", Cohorts, CohortTrend, SessionList)
 MOST_CELLS = 600
 MOST_SESSIONS = 200
 _KEPT = 256
-FINENESS, MOST_STALE_MS = 3_600, 30_000
-"""An answer up to now is made again when a 3,600th of its stretch has gone by: every second of an hour's."""
-_MEMORY_BYTES = 512_000_000
+_MEMORY_BYTES = 128_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,8 +240,7 @@ def _known_by(asked: Asked) -> tuple[Publish, int, int]:
     basis = asked.basis
     if basis.live_at is None or not asked.question.span_s:
         return basis.publish, basis.start_at, basis.live_at or basis.stop_at
-    fresh_ms = min(MOST_STALE_MS, max(1, asked.question.span_s * 1000 // FINENESS))
-    return basis.publish, 0, basis.live_at // fresh_ms
+    return basis.publish, 0, stretch.freshness(basis.live_at, asked.question.span_s)
 
 
 def _used(sql: str, values: dict[str, Any]) -> dict[str, Any]:

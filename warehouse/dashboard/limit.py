@@ -16,7 +16,7 @@ _AGAIN_S = 0.2
 
 @contextmanager
 def limit(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
-    """What is asked of the connection within has to be answered within. Raises QueryError (timeout).
+    """What is asked of the connection within has to be answered within. Raises QueryError (timeout, too_large).
 
     An interrupt that comes between two queries is lost, so it is repeated until the questions are over.
     """
@@ -33,6 +33,9 @@ def limit(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[Non
     watcher.start()
     try:
         yield
+    except duckdb.OutOfMemoryException as error:
+        msg = "the question needs more memory than the dashboard may have; ask for a shorter stretch, or in SQL"
+        raise QueryError(msg, "too_large") from error
     except duckdb.InterruptException:
         if time.monotonic() < until:  # somebody else's
             raise

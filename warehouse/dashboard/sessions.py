@@ -17,7 +17,7 @@ from warehouse.dashboard.reader import LIMIT_S, Reader
 from warehouse.dashboard.session_shapes import SessionFigure, SessionHit, SessionSearch, SessionView
 
 MOST_HITS = 200
-_MEMORY_BYTES = 256_000_000
+_MEMORY_BYTES = 64_000_000
 
 _FOUND = f"""
 SELECT {", ".join(SessionHit.__struct_fields__)} FROM metrics.session_quality

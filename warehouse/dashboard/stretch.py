@@ -6,6 +6,7 @@ from infra.errors import QueryError
 
 SHORTEST_S = 60
 LONGEST_S = 31 * 86_400
+FINENESS, MOST_STALE_MS = 3_600, 30_000
 POINTS = 180
 """A line has about as many."""
 _STEPS_S = (60, 300, 900, 3_600, 21_600, 86_400)
@@ -16,6 +17,14 @@ def check(length_s: int) -> None:
     if not SHORTEST_S <= length_s <= LONGEST_S:
         msg = f"expected a stretch of {SHORTEST_S} to {LONGEST_S} s, got {length_s} s"
         raise QueryError(msg, "refused")
+
+
+def freshness(live_at: int, span_s: int) -> int:
+    """A number that changes when an answer about the last `span_s`, as of `live_at` (ms), is to be made again.
+
+    That is when a FINENESS-th of the stretch has gone by: an hour's with every second, longer ones more seldom.
+    """
+    return live_at // min(MOST_STALE_MS, max(1, span_s * 1000 // FINENESS))
 
 
 def step_s(length_s: float) -> int:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, HTTPException, Response
 
 from infra.errors import QueryError
 
-STATUS = {"refused": 422, "timeout": 408}
+STATUS = {"refused": 422, "timeout": 408, "too_large": 413}
 """Reason of a QueryError → status of the answer; 503 for any other."""
 
 

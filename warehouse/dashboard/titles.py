@@ -12,7 +12,7 @@ from warehouse.dashboard.reader import Reader
 from warehouse.dashboard.title_shapes import Audience, Retention, TitleList, TitleRow, TitleView
 
 MOST_TITLES = 300
-_MEMORY_BYTES = 256_000_000
+_MEMORY_BYTES = 96_000_000
 
 _LIST = f"""
 WITH watched AS (
@@ -84,8 +84,9 @@ class Titles(Reader):
         live_at: int | None = self._files.one(questions.NOW)["newest_at"]
         stop = (live_at or publish.published_at or 0) // 60_000 * 60 + 60
         make = self._list if kind == "list" else self._view
+        known_by = live_at and stretches.freshness(live_at, span_s)
         return self._kept(
-            (*question, publish, live_at), lambda: make(question, (stop - span_s, stop), (publish, live_at))
+            (*question, publish, known_by), lambda: make(question, (stop - span_s, stop), (publish, live_at))
         )
 
     def _list(self, _question: tuple[Any, ...], stretch: tuple[int, int], made_of: tuple[Any, Any]) -> TitleList:
