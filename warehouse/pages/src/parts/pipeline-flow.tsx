@@ -24,7 +24,7 @@ export function PipelineFlow({ flow }: { readonly flow: Flow }) {
           {flow.over_ms !== null && `, speeds over ${age(flow.over_ms)}`}
         </small>
       </h2>
-      {flow.problem && <p class="banner why" role="alert" data-testid="flow-problem">{flow.problem}. What is shown is its last word.</p>}
+      {flow.problem && <p class="banner why" role="alert" data-testid="flow-problem">{flow.problem}.{topics.length > 0 && " What is shown is its last word."}</p>}
       {topics.length > 0 && (
         <table>
           <thead>
