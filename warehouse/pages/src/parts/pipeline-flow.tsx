@@ -89,7 +89,6 @@ function Lag({ id, lag, perS }: { readonly id: string; readonly lag: number | nu
 }
 
 export function isBehind(lag: number | null, perS: number | null): boolean {
-  if (lag === null || lag <= FEW) return false;
-  const seconds = behind(lag, perS);
-  return seconds === null || seconds > BEHIND_S;
+  if (lag === null || lag <= FEW || perS === null) return false; // a speed is known from the second reading on
+  return perS === 0 || lag / perS > BEHIND_S;
 }
