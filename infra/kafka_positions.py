@@ -24,7 +24,7 @@ Place = tuple[str, int]
 class Positions:
     """Not thread-safe. Asks for few seconds only: who looks on does not wait for a broker that is away."""
 
-    def __init__(self, settings: Settings, timeout_s: float = 2.0) -> None:
+    def __init__(self, settings: Settings, timeout_s: float = 3.0) -> None:
         self._settings = settings
         self._timeout_s = timeout_s
         self._client: AdminClient | None = None

@@ -90,7 +90,7 @@ class Pipeline(Reader):
             read_at=to_ms(now),
             publish=publish,
             flow=self._flow.read(workers, to_ms(now)),
-            tables=[*self._served(publish, record), *tables],
+            tables=[*self._live(), *tables, *self._published(publish, record)],
             tables_problem=tables_problem,
             letters=self._lake.letters(now),
             publishes=self._lake.publishes(publish.publish_id, audits),
@@ -102,19 +102,21 @@ class Pipeline(Reader):
             supervisor=self._supervisor(),
         )
 
-    def _served(self, publish: Publish, record: publication.Publication | None) -> list[TableState]:
-        """The two sides that answer: the live file and the published one."""
-        live = self._files.one(_LIVE)
+    def _live(self) -> list[TableState]:
+        """The file of the minutes since the cut-over."""
+        told = self._files.one(_LIVE)
         file = publication.live_file(self._settings.warehouse)
-        found = []
-        if file is not None and live["written_at"] is not None:
-            found.append(_served("live", live["rows"], [file.stat().st_size], to_ms(live["written_at"]), live["as_of"]))
-        if record is not None:
-            sizes = [path.stat().st_size for name in record.files if (path := self._settings.warehouse / name).exists()]
-            rows = self._kept("rows", lambda: self._files.one(_PUBLISHED_ROWS)["rows"])
-            as_of = min(record.as_of.values(), default=None)
-            found.append(_served("published", rows, sizes, publish.published_at or 0, as_of))
-        return found
+        if file is None or told["written_at"] is None:
+            return []
+        return [_served("live", told["rows"], [file.stat().st_size], to_ms(told["written_at"]), told["as_of"])]
+
+    def _published(self, publish: Publish, record: publication.Publication | None) -> list[TableState]:
+        """The files that answer for the past."""
+        if record is None:
+            return []
+        sizes = [path.stat().st_size for name in record.files if (path := self._settings.warehouse / name).exists()]
+        rows = self._kept("rows", lambda: self._files.one(_PUBLISHED_ROWS)["rows"])
+        return [_served("published", rows, sizes, publish.published_at or 0, min(record.as_of.values(), default=None))]
 
     def _built_ms(self, record: publication.Publication | None) -> int | None:
         if record is None:

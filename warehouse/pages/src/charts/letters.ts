@@ -13,7 +13,7 @@ const HOUR_MS = 3_600_000;
 export function reasonsOf({ counts }: Letters): readonly { readonly reason: string; readonly colour: string; readonly hours: readonly number[] }[] {
   const found = new Map<string, number[]>();
   for (const { reason, hours } of counts) found.set(reason, hours.map((letters, i) => letters + (found.get(reason)?.[i] ?? 0)));
-  return [...found].map(([reason, hours], i) => ({ reason, hours, colour: SERIES_COLOURS[(i + 4) % SERIES_COLOURS.length] ?? "muted" }));
+  return [...found].map(([reason, hours], i) => ({ reason, hours, colour: SERIES_COLOURS[i % SERIES_COLOURS.length] ?? "muted" }));
 }
 
 export function lettersChart(letters: Letters, now: number, colour: Colour, rem: number): EChartsCoreOption {

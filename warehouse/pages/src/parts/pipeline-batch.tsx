@@ -4,7 +4,7 @@ import { useMemo } from "preact/hooks";
 import { hasAirflow } from "../data/pipeline";
 import type { AuditRun, Links, PipelineView, PublishRun, Restated } from "../data/protocol";
 import { now } from "../data/store";
-import { type Figure, NOTHING, age, count, duration, moment, together } from "../format";
+import { type Figure, NOTHING, age, count, duration, exact, moment, signed, together } from "../format";
 import { type Column, DataGrid } from "./data-grid";
 import { Number } from "./figure";
 
@@ -108,7 +108,7 @@ function Audit({ audit }: { readonly audit: AuditRun }) {
     <>
       <tr data-testid={`audit.${audit.run_id}`} data-state={audit.state}>
         <th scope="row">
-          {audit.layer} <small>{count(audit.tables, audit.tables === 1 ? "table" : "tables").text} tables</small>
+          {audit.layer} <small>{together(count(audit.tables, audit.tables === 1 ? "table" : "tables"))}</small>
         </th>
         <td class="number">{age(now.value - audit.checked_at)} ago</td>
         <td><Number id={`passed.${audit.run_id}`} value={audit.passed} figure={count(audit.passed)} /></td>
@@ -130,14 +130,16 @@ export function PipelineRestated({ view }: { readonly view: PipelineView }) {
   const text = JSON.stringify(view.restated);
   const rows = useMemo(() => view.restated, [text]);
   const columns = useMemo<Column<Restated>[]>(() => {
-    const number = (name: "old_value" | "new_value" | "change" | "events", title: string, figure: (value: number | null) => Figure = count): Column<Restated> => ({
+    // Every digit: what changed may be the last one.
+    const digits = (value: number | null): Figure => ({ ...exact(value, ""), unit: "" });
+    const number = (name: "old_value" | "new_value" | "change" | "events", title: string, figure: (value: number | null) => Figure = digits): Column<Restated> => ({
       name,
       title,
       value: (row) => row[name],
       figure: (row) => figure(row[name]),
       width: 120,
     });
-    const signed = (value: number | null): Figure => (value === null ? count(value) : { ...count(Math.abs(value)), text: `${value < 0 ? "\u2212" : "+"}${count(Math.abs(value)).text}` });
+    const change = (value: number | null): Figure => ({ ...signed(value, ""), unit: "" });
     return [
       { name: "restated_at", title: "When", value: (row) => row.restated_at, figure: (row) => ({ text: moment(row.restated_at, now.peek()), unit: "" }), width: 120 },
       { name: "table", title: "Table", value: (row) => row.table, width: 170 },
@@ -146,7 +148,7 @@ export function PipelineRestated({ view }: { readonly view: PipelineView }) {
       { name: "metric", title: "Figure", value: (row) => row.metric, isWide: true, width: 140 },
       number("old_value", "Was"),
       number("new_value", "Is"),
-      number("change", "Change", signed),
+      number("change", "Change", change),
       { ...number("events", "Late events"), hint: "events of that day that silver has gained in between" },
       { name: "publish_id", title: "Publish", value: (row) => row.publish_id, width: 190 },
     ];

@@ -24,7 +24,7 @@ export function PipelineFlow({ flow }: { readonly flow: Flow }) {
           {flow.over_ms !== null && `, speeds over ${age(flow.over_ms)}`}
         </small>
       </h2>
-      {flow.problem && <p class="banner why" role="alert" data-testid="flow-problem">{flow.problem}. What is shown is its last word.</p>}
+      {flow.problem && <p class="banner why" role="alert" data-testid="flow-problem">{flow.problem}.{topics.length > 0 && " What is shown is its last word."}</p>}
       {topics.length > 0 && (
         <table>
           <thead>
@@ -89,7 +89,6 @@ function Lag({ id, lag, perS }: { readonly id: string; readonly lag: number | nu
 }
 
 export function isBehind(lag: number | null, perS: number | null): boolean {
-  if (lag === null || lag <= FEW) return false;
-  const seconds = behind(lag, perS);
-  return seconds === null || seconds > BEHIND_S;
+  if (lag === null || lag <= FEW || perS === null) return false; // a speed is known from the second reading on
+  return perS === 0 || lag / perS > BEHIND_S;
 }

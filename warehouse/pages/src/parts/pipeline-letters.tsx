@@ -5,7 +5,7 @@ import { Chart } from "../charts/chart";
 import { lettersChart, reasonsOf } from "../charts/letters";
 import type { Letters } from "../data/protocol";
 import { now } from "../data/store";
-import { age, count, together } from "../format";
+import { age, count } from "../format";
 import { palette, rem } from "../theme";
 import { Command } from "./command";
 import { Number } from "./figure";
@@ -39,7 +39,7 @@ export function PipelineLetters({ letters }: { readonly letters: Letters }) {
               <thead>
                 <tr>
                   <th>Reason</th>
-                  <th>Topic</th>
+                  <th class="text">Topic</th>
                   <th>Letters</th>
                   <th>Newest</th>
                 </tr>
@@ -71,7 +71,7 @@ export function PipelineLetters({ letters }: { readonly letters: Letters }) {
             <Command text={`playlake deadletters list --reason ${newest.reason}`} />
             <Command text={`playlake deadletters replay --reason ${newest.reason}`} />
           </div>
-          <p class="note">A replay says first what it would send; <code>--send</code> sends it, and twice changes nothing. {together(count(letters.newest.length, "newest"))} are known here.</p>
+          <p class="note">A replay says first what it would send; <code>--send</code> sends it, and twice changes nothing.</p>
         </>
       )}
     </section>
