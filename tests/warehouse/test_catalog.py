@@ -15,7 +15,20 @@ from tests.warehouse.test_sandbox import write_live
 from warehouse.catalog import Catalog, CatalogReader
 from warehouse.sandbox.pool import Sandbox
 
-NUMBERS_WITHOUT_UNIT = {"partition", "position", "surge", "startup_bucket"}
+NUMBERS_WITHOUT_UNIT = {
+    "argument",
+    "value",
+    "peak",
+    "expected",
+    "limit",
+    "sample",
+    "minutes",
+    "covers",
+    "partition",
+    "position",
+    "surge",
+    "startup_bucket",
+}
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,6 @@ def test_an_outage_is_found_and_named_in_a_sum_of_viewers() -> None:
     assert found.others == []
     assert found.minutes_to_detect is not None
     assert found.minutes_to_detect < 6
-    assert found.is_named_in_the_end
 
     table = report.text(report.Report(report.Size(), 130, (found,), (quiet,)))
     assert "| all | 1 of 1 | 100% |" in table

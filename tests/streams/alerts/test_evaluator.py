@@ -136,8 +136,8 @@ def test_the_same_state_and_minute_give_the_same() -> None:
 
 def rule(**changed: object) -> Rule:
     told: dict[str, object] = {
-        "title": '"t"', "metric": '"start_failure_rate"', "by": '["country"]', "above": 0.05, "over_minutes": 3,
-        "least_sample": 50, "close_at": 0.03, "close_after_minutes": 3,
+        "title": '"t"', "metric": '"start_failure_rate"', "by": '["country"]', "above": 0.09, "over_minutes": 3,
+        "least_sample": 50, "close_at": 0.04, "close_after_minutes": 3,
     }  # fmt: skip
     told |= changed
     return read("fails", "\n".join(f"{name} = {value}" for name, value in told.items()))
@@ -147,9 +147,9 @@ def test_a_rule_opens_once_and_closes_further_back() -> None:
     told = judge(service(80, in_brazil), Evaluator(Thresholds([rule()])))
     mine = [change for change in told if change.alert.rule == "fails"]
     assert [(c.kind, c.alert.cohort) for c in mine] == [("opened", {"country": "BR"}), ("closed", {"country": "BR"})]
-    assert BEGINS < minute_of(mine[0].alert.opened_at) <= BEGINS + 5
+    assert BEGINS < minute_of(mine[0].alert.opened_at) <= BEGINS + 8
     assert mine[1].alert.value is not None
-    assert mine[1].alert.value <= 0.03
+    assert mine[1].alert.value <= 0.04
 
 
 def test_a_rule_s_value_is_the_metric_s() -> None:

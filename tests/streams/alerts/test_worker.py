@@ -28,7 +28,7 @@ from tests.streams.alerts.service import START_S, service
 
 pytestmark = pytest.mark.kafka
 
-MINUTES = service(34, lambda m, who: 15.0 if 16 <= m < 24 and who["country"] == "BR" else 1.0)
+MINUTES = service(44, lambda m, who: 15.0 if 16 <= m < 24 and who["country"] == "BR" else 1.0)
 
 
 class Ears(Delivery):
@@ -95,7 +95,7 @@ def test_it_judges_stores_and_tells_once(kafka: Settings, topics: dict[str, Topi
     assert {alert.id for alert in stored(kafka).values()} == {alert.id for alert in opened}
 
     publish(kafka, MINUTES[20:])
-    with running(replace(kafka), 33) as ears:
+    with running(replace(kafka), 43) as ears:
         after = [(change.kind, change.alert.metric, change.alert.id) for change in ears.heard]
     stalls = next(alert.id for alert in opened if alert.metric == "stalled_share")
     assert [kind for kind, _, name in after if name == stalls] == ["closed"], "not opened once more"

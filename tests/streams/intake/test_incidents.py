@@ -64,10 +64,10 @@ def test_it_hits_whom_it_names_and_nobody_else(kind: str, where: dict[str, str])
 
 def test_weaker_ones_do_less() -> None:
     shares = []
-    for strength in (1.0, 0.7, 0.2):
+    for strength in (0.7, 0.1):  # at full strength many don't even start
         _, truths = events(Incident("rate-limit", {"country": "US"}, START_MS, END_MS, strength))
         shares.append(stalled(truths, country="US"))
-    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 1.2 * shares[1]
 
 
 def test_the_form() -> None:
