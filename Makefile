@@ -8,7 +8,7 @@ SETUP := $(PYTHON) -m infra.bootstrap
 # The longest files come first by name, so their order is kept.
 THREE_AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up down status logs test test-fast test-long accuracy fuzz chaos mutate bench check format contracts lock clean
+.PHONY: help setup demo up down status logs notebook test test-fast test-long accuracy fuzz chaos mutate bench check format contracts lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ status: ## what runs, since when, where
 
 logs: ## the last lines of every part
 	@$(BIN)/playlake logs
+
+notebook: ## open the notebook of three questions, over the SQL service of this machine
+	@$(SETUP) --dev
+	@$(BIN)/marimo edit --host 127.0.0.1 docs/notebooks/questions.py
 
 check: ## lint, types, import rules (under a minute)
 	@$(SETUP) --dev

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,15 +23,18 @@ import pyarrow.parquet as pq
 
 from infra.disk import replace_file
 from infra.text_columns import aligned, cut
+from schemas.units import unit_of
 from warehouse.forms import Form
 from warehouse.sandbox.pool import Answer
 
 SAFE_INTEGER = 2**53 - 1
 CSV_TYPE, JSON_TYPE, ARROW_TYPE = "text/csv; charset=utf-8", "application/json", "application/vnd.apache.arrow.stream"
+PARQUET_TYPE = "application/vnd.apache.parquet"
+ROW_GROUP_BYTES = 16_000_000
 
 
 def to_json(answer: Answer) -> bytes:
-    """`{"columns": [{"name", "type"}], "rows": [[...]], "row_count", "truncated", "elapsed_ms", "publish_id"}`."""
+    """`{"columns": [{"name", "type", "unit"}], "rows": [[...]], "row_count", "truncated", ...}`: docs/sql.md."""
     table = answer.table
     tail = json_tail(answer.truncated, answer.elapsed_s, answer.publish_id)
     return b"".join(json_pieces(table.schema, table.to_batches(), {}, lambda: tail))
@@ -40,7 +44,8 @@ def json_pieces(
     schema: pa.Schema, batches: Iterable[pa.RecordBatch], head: dict[str, Any], tail: Callable[[], dict[str, Any]]
 ) -> Iterator[bytes]:
     """The same, piece by piece while batches come. `tail` is asked for when all have come."""
-    head = head | {"columns": [{"name": field.name, "type": str(field.type)} for field in schema]}
+    columns = [{"name": field.name, "type": str(field.type), "unit": unit_of(field.name)} for field in schema]
+    head = head | {"columns": columns}
     yield f'{_dumped(head)[:-1]},"rows":['.encode()
     count = 0
     for batch in batches:
@@ -82,18 +87,71 @@ def to_arrow(answer: Answer) -> bytes:
 
 
 def to_parquet(answer: Answer, path: Path) -> None:
-    """A Parquet file. Of columns with one name the later ones get a number: readers look columns up by name."""
-    columns: dict[str, pa.ChunkedArray] = {}
-    for field, column in zip(answer.table.schema, answer.table.columns, strict=True):
-        name, number = field.name, 1
-        while name in columns:
-            number += 1
-            name = f"{field.name}_{number}"
-        is_interval = pa.types.is_interval(field.type)
-        columns[name] = (
-            pa.chunked_array([[plain(v) for v in column.to_pylist()]], pa.string()) if is_interval else column
-        )
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    """A Parquet file."""
+    with path.open("wb") as file:
+        file.writelines(parquet_pieces(answer.table.schema, answer.table.to_batches()))
+
+
+def parquet_pieces(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """The same, piece by piece. Of columns with one name the later ones get a number: readers look them up by name."""
+    names: list[str] = []
+    for name in schema.names:
+        others = (f"{name}_{number}" for number in itertools.count(2))
+        names.append(next(one for one in itertools.chain([name], others) if one not in names))
+    kinds = [pa.string() if pa.types.is_interval(field.type) else field.type for field in schema]
+    fields = pa.schema(zip(names, kinds, strict=True))
+    pieces = _Pieces()
+    with pq.ParquetWriter(pieces, fields, compression="zstd") as writer:
+        for group in _row_groups(batches):
+            writer.write_table(pa.Table.from_batches([_told(batch, fields) for batch in group], fields))
+            yield pieces.taken()
+    yield pieces.taken()
+
+
+def _told(batch: pa.RecordBatch, fields: pa.Schema) -> pa.RecordBatch:
+    """A batch under the names and with the types of the file, which knows no intervals: they are text."""
+    columns = [
+        column if column.type == kind else pa.array([plain(value) for value in column.to_pylist()], kind)
+        for column, kind in zip(batch.columns, fields.types, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=fields)
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Batches that are compressed together."""
+    group: list[pa.RecordBatch] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(one.nbytes for one in group) >= ROW_GROUP_BYTES:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+class _Pieces(io.RawIOBase):
+    """A file whose content is taken away while it is written."""
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+        self._written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: Any) -> int:
+        self._content += piece
+        self._written += len(piece)
+        return len(piece)
+
+    def tell(self) -> int:
+        return self._written
+
+    def taken(self) -> bytes:
+        """What was written since the last call."""
+        content = bytes(self._content)
+        self._content.clear()
+        return content
 
 
 def write_file(answer: Answer, form: Form, path: Path) -> None:

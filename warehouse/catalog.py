@@ -6,15 +6,16 @@ import re
 import threading
 import time
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from infra.settings import Settings
 from schemas.units import unit_of
 from warehouse import meanings, publication
 from warehouse.attach import MACROS, VIEWS
 from warehouse.sandbox.pool import Sandbox
+from warehouse.vocabulary import FUNCTIONS, KEYWORDS
 
 _OWN = {
     "main.meta": "The publish in force, in one row.",
@@ -84,6 +85,14 @@ class Macro(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     parameters: list[str]
     comment: str
+    unit: str | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a query may have; one may ask for less."""
+
+    max_rows: int
+    timeout_s: float
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +101,10 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     publish_id: str | None
     tables: list[Table]
     macros: list[Macro]
+    keywords: tuple[str, ...] = KEYWORDS
+    functions: tuple[str, ...] = FUNCTIONS
+    """Those that are known by name: DuckDB has many more."""
+    limits: Limits | None = None
 
     def table(self, name: str) -> Table | None:
         """By `schema.name`; by the bare name as a query finds it, silver and metrics first."""
@@ -102,9 +115,10 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 class CatalogReader:
     """Reads the catalog; remembers of a publish what does not change with the live file."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+    def __init__(self, sandbox: Sandbox, settings: Settings) -> None:
         self._sandbox = sandbox
-        self._folder = folder
+        self._folder = settings.warehouse
+        self._limits = Limits(max_rows=settings.query_max_rows, timeout_s=settings.query_timeout_s)
         self._newest: tuple[str | None, dict[str, Any]] = (None, {})
         self._lock = threading.Lock()
         self._last: tuple[float, Catalog] | None = None
@@ -140,7 +154,7 @@ class CatalogReader:
             )
             for (schema, name), rows in columns.items()
         ]
-        return Catalog(publish_id=answer.publish_id, tables=tables, macros=macros())
+        return Catalog(publish_id=answer.publish_id, tables=tables, macros=macros(), limits=self._limits)
 
     def _freshness(self, publish_id: str | None, times: dict[str, str | None]) -> dict[str, Freshness]:
         if self._newest[0] != publish_id or publish_id is None:
@@ -192,6 +206,7 @@ def macros() -> list[Macro]:
             name=block["name"],
             parameters=[parameter.strip() for parameter in block["parameters"].split(",")],
             comment=_prose(block["doc"]),
+            unit=unit_of(block["name"]),
         )
         for block in _BLOCK.finditer(MACROS.read_text())
     ]

@@ -103,6 +103,15 @@ def sql(
         typer.echo(f"the first {answer.table.num_rows} rows; there are more", err=True)
 
 
+@app.command()
+def mcp() -> None:
+    """Answer an agent over stdio by the Model Context Protocol. Needs no server; one that runs has the same at /mcp."""
+    from infra.settings import Settings
+    from warehouse.mcp.server import serve_stdio
+
+    serve_stdio(Settings.from_env())
+
+
 @app.command("warehouse-build")
 def warehouse_build() -> None:
     """Build the DuckDB file of the newest publish and put it in force. `playlake publish` runs this itself."""

@@ -1,6 +1,6 @@
 """The server: SQL over HTTP, the dashboard, the quality report. `python -m warehouse.server`.
 
-POST /v1/sql       a query, through the sandbox; JSON, Arrow or CSV. GET: what runs. DELETE /v1/sql/{id}: cancel
+POST /v1/sql       a query, through the sandbox. GET: what runs. DELETE /v1/sql/{id}: cancel
 GET  /v1/catalog   schemas, tables, columns, metrics
 GET  /v1/live      live numbers as server-sent events (warehouse/dashboard)
 GET  /quality/     the newest data-quality report
@@ -42,6 +42,7 @@ from warehouse.access.door import Door, Doorkeeper, is_loopback
 from warehouse.dashboard.router import Dashboard
 from warehouse.last_audit import LastAudit
 from warehouse.live import LiveFeed
+from warehouse.mcp import server as mcp_server
 from warehouse.quality import ledger
 from warehouse.sandbox import confine
 from warehouse.sandbox.pool import Sandbox
@@ -73,10 +74,11 @@ class Server:
         self.settings = settings
         self.door = Door(settings)
         self.sandbox = Sandbox(settings)
-        self.reader = catalog.CatalogReader(self.sandbox, settings.warehouse)
+        self.reader = catalog.CatalogReader(self.sandbox, settings)
         self.live = LiveFeed(settings)
         self.routes = SqlRoutes(settings, self.sandbox, _query_problem)
         self.dashboard = Dashboard(settings, LastAudit(settings))
+        self.agents, self.agents_app = mcp_server.over_http(settings, self.reader, self.routes)
 
     def app(self) -> FastAPI:
         """The application; its lifespan starts and stops the live feed, the dashboard and the sandbox."""
@@ -88,6 +90,7 @@ class Server:
             # A web page elsewhere may resolve its own name to this machine: it must not get to ask questions here.
             app.add_middleware(TrustedHostMiddleware, allowed_hosts=[self.settings.host, "localhost"])
         app.include_router(self.routes.router)
+        app.router.routes.extend(self.agents_app.routes)
         app.get("/v1/catalog", response_class=Response)(self.catalog)
         app.get("/healthz")(self.healthz)
         app.get("/metrics", include_in_schema=False)(self.metrics)
@@ -131,7 +134,7 @@ class Server:
 
     async def on_invalid(self, _request: Request, error: RequestValidationError) -> Response:
         faults = "; ".join(f"{'.'.join(str(p) for p in fault['loc'])}: {fault['msg']}" for fault in error.errors())
-        expected = 'expected {"sql": "SELECT ...", "parameters": [...] or {...}, "format": "json" | "arrow" | "csv"}'
+        expected = 'expected {"sql": "SELECT ...", "parameters": [...] or {...}, "format": "json"}, as in docs/sql.md'
         return _problem(422, "invalid", f"{faults}; {expected}" if _request.url.path == "/v1/sql" else faults)
 
     @contextlib.asynccontextmanager
@@ -139,7 +142,7 @@ class Server:
         self.live.start()
         tidying = asyncio.create_task(self._tidy())
         try:
-            async with self.dashboard.running():
+            async with self.agents.session_manager.run(), self.dashboard.running():
                 yield
         finally:
             tidying.cancel()

@@ -22,12 +22,12 @@ from starlette.types import Scope as AsgiScope
 from infra.errors import QueryError
 from infra.settings import Settings
 from warehouse import answers
-from warehouse.access.door import visitor_of
+from warehouse.access.door import Visitor, visitor_of
 from warehouse.access.keys import Scope
 from warehouse.access.query_log import QueryLog, shown
 from warehouse.running import MOST, Asked, Running
 from warehouse.sandbox.frames import End
-from warehouse.sandbox.pool import Limits, Sandbox, Stream
+from warehouse.sandbox.pool import Answer, Limits, Parameters, Sandbox, Stream
 
 HELD_BYTES = 1_000_000
 """An answer no longer than this is whole before it is sent: errors are answers then, and headers complete."""
@@ -38,8 +38,9 @@ _FORMS: dict[str, tuple[str, float]] = {
     "json": (answers.JSON_TYPE, HELD_BYTES),
     "arrow": (answers.ARROW_TYPE, HELD_BYTES),
     "csv": (answers.CSV_TYPE, float("inf")),
+    "parquet": (answers.PARQUET_TYPE, float("inf")),
 }
-"""Form → media type, and bytes that are held back. CSV can say only in a header that it was cut, so all of it is."""
+"""Form → media type, and bytes that are held back: all of a file's, which can say only in a header that it was cut."""
 
 T = TypeVar("T")
 Problem = Callable[[QueryError, str], Response]
@@ -59,7 +60,7 @@ class SqlRequest(BaseModel):
     parameters: list[Any] | dict[str, Any] | None = None
     secret_parameters: bool | list[str | int] = False
     query_id: str | None = None
-    format: Literal["json", "arrow", "csv"] = "json"
+    format: Literal["json", "arrow", "csv", "parquet"] = "json"
     max_rows: int | None = Field(default=None, ge=0)
     timeout_s: float | None = Field(default=None, gt=0)
 
@@ -95,6 +96,25 @@ class SqlRoutes:
         except BaseException:
             self._running.end(asked, "broken")
             raise
+
+    async def whole(self, visitor: Visitor, sql: str, parameters: Parameters, max_rows: int) -> Answer:
+        """The same, all rows at once, for who called a tool. Raises QueryError, RequestRefused."""
+        asked = self._running.begin(visitor, sql, shown(parameters, False), None)
+        try:
+            answer = await to_thread.run_sync(
+                lambda: self._sandbox.query(sql, parameters, max_rows=max_rows, cancelled=asked.cancelled),
+                limiter=self._threads,
+                abandon_on_cancel=True,
+            )
+        except QueryError as error:
+            self._running.end(asked, error.reason)
+            raise
+        except BaseException:  # who asked does not wait any more, or the server is going down
+            asked.cancelled.set()
+            self._running.end(asked, "cancelled")
+            raise
+        self._running.end(asked, "answered", answer.table.num_rows, answer.publish_id)
+        return answer
 
     async def list_running(self, request: Request) -> Response:
         """The caller's queries that run or wait; with the scope admin everybody's."""
@@ -184,11 +204,14 @@ class _Pieces:
             else:
                 rows = stream.batches()
                 batches = _to_the_end(rows, stream)
-                if body.format == "csv":
-                    yield from answers.csv_pieces(rows.schema, batches)
-                else:
-                    head = {"query_id": asked.id}
-                    yield from answers.json_pieces(rows.schema, batches, head, lambda: _tail(asked, stream))
+                match body.format:
+                    case "csv":
+                        yield from answers.csv_pieces(rows.schema, batches)
+                    case "parquet":
+                        yield from answers.parquet_pieces(rows.schema, batches)
+                    case _:
+                        head = {"query_id": asked.id}
+                        yield from answers.json_pieces(rows.schema, batches, head, lambda: _tail(asked, stream))
             self.end = stream.end
 
 

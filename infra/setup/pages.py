@@ -17,6 +17,7 @@ from infra.setup.step import Runner, Step
 
 PAGES = ROOT / "warehouse" / "pages"
 SDK = ROOT / "streams" / "intake" / "sdk"
+QUESTIONS = ROOT / "docs" / "sql.md"
 CONTRACTS = ROOT / "schemas" / "generated" / "events"
 NODE_HOME = ROOT / ".node"
 OLDEST_NODE = 20
@@ -31,7 +32,8 @@ def node_from_wheel() -> Step:
 
 
 def bundle() -> Step:
-    return _bundle("Dashboard", PAGES)
+    """The pages; the questions that they offer come from the document."""
+    return _bundle("Dashboard", PAGES, QUESTIONS)
 
 
 def sdk() -> Step:

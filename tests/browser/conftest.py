@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -73,10 +74,12 @@ class Served:
         """The dashboard alone: no broker, no sandbox."""
         self._start("tests.browser.serve", str(self.home), str(self.port))
 
-    def start_whole_server(self, server_keys: str = "") -> None:
-        """The server as it is in service, but for the broker."""
+    def start_whole_server(self, server_keys: str = "", kafka: Settings | None = None) -> None:
+        """The server as it is in service; without settings of a broker, without one."""
         port = free_ports(1)[0]
         settings = Settings(home=self.home, server_port=self.port, kafka_port=port, server_keys=server_keys)
+        if kafka is not None:
+            settings = replace(kafka, server_port=self.port, server_keys=server_keys)
         self._start("warehouse.server", env=os.environ | settings.to_env())
 
     def _start(self, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:

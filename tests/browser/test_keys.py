@@ -25,6 +25,6 @@ def test_a_key_as_the_password_opens_the_dashboard(served: Served, chromium: Bro
     page = context.new_page()
     page.goto(served.url)
     page.wait_for_function("() => Number(document.querySelector('[data-testid=events]')?.dataset.value) > 0")
-    page.get_by_role("link", name="SQL & API").click()
+    page.get_by_role("link", name="Reference").click()
     expect(page.get_by_test_id("table.gold.quality_minute")).to_be_visible(timeout=30_000)
     context.close()

@@ -21,7 +21,7 @@ def test_it_lists_tables_and_metrics_and_its_examples_run(served: Served, page: 
     asked: set[str] = set()
     page.on("request", lambda request: asked.add(request.url))
     page.goto(served.url)
-    page.get_by_role("link", name="SQL & API").click()
+    page.get_by_role("link", name="Reference").click()
     expect(page.get_by_test_id("table.gold.quality_minute")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("startup_quantile_ms(startup_histogram, q)")).to_be_visible()
     joined = page.get_by_test_id("table.metrics.quality_minute")

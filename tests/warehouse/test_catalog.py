@@ -30,12 +30,12 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     build.build(lake.settings)
     write_live(lake.settings, 7, 8)
     with Sandbox(lake.settings, warm=0) as sandbox:
-        return CatalogReader(sandbox, lake.settings.warehouse).read()
+        return CatalogReader(sandbox, lake.settings).read()
 
 
 def test_one_that_was_read_for_somebody_else_serves_for_a_while(published: Lake) -> None:
     with Sandbox(published.settings, warm=0) as sandbox:
-        reader = CatalogReader(sandbox, published.settings.warehouse)
+        reader = CatalogReader(sandbox, published.settings)
         first = reader.read()
         assert reader.read(60) is first
         published.publish("p2")

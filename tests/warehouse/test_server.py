@@ -64,7 +64,7 @@ def test_a_cut_answer_says_so(server: Running) -> None:
          "longer than 0.5 s"),
         ({"sql": "SELECT ?", "parameters": []}, 400, "failed", "parameter"),
         ({"sq": "SELECT 1"}, 422, "invalid", "sql: Field required"),
-        ({"sql": "SELECT 1", "format": "xml"}, 422, "invalid", "'json', 'arrow' or 'csv'"),
+        ({"sql": "SELECT 1", "format": "xml"}, 422, "invalid", "'json', 'arrow', 'csv' or 'parquet'"),
         ([], 422, "invalid", "expected {"),
     ],
 )  # fmt: skip

@@ -15,11 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra.settings import ROOT, Settings
+from tests.browser.views import shared
 from tests.conftest import isolated_settings
-from tests.documents import examples
+from tests.documents import examples, questions
 from tests.warehouse.lake import Lake
 from tests.warehouse.serving import Running
 from tests.warehouse.terminal import Terminal
+from warehouse.sandbox.pool import Sandbox
 
 DOCUMENT = ROOT / "docs" / "sql.md"
 EXAMPLES = examples(DOCUMENT)
@@ -133,6 +135,13 @@ def test_keys(server: Running, settings: Settings, tmp_path: Path) -> None:
     said = shell(settings, tmp_path, "keys")
     assert '"rows":[[1]]' in said and "1 key of ana revoked" in said
     assert [line.split()[:4:2] for line in said.splitlines() if line.startswith("ana ")] == [["ana", "query"]]
+
+
+def test_questions_to_start_from_are_answered() -> None:
+    with Sandbox(shared().settings) as sandbox:
+        found = {title: sandbox.query(sql).table.num_rows for title, sql in questions(DOCUMENT).items()}
+    assert len(found) == DOCUMENT.read_text().count("\n### ") >= 8
+    assert [title for title, rows in found.items() if not rows] == []
 
 
 def test_defaults_are_those_of_the_settings() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from infra.settings import Settings
@@ -161,6 +163,9 @@ def test_big_answers_in_other_forms(service: Service) -> None:
     csv = service.running.sql(sql, format="csv", max_rows=20_000)
     assert csv.headers["x-playlake-truncated"] == "true"
     assert csv.text.count("\n") == 20_001 and csv.text.startswith("range,text\n0,xxx")
+    parquet = service.running.sql(sql, format="parquet", max_rows=20_000)
+    assert parquet.headers["x-playlake-truncated"] == "true"
+    assert pq.read_table(io.BytesIO(parquet.content)).num_rows == 20_000
 
 
 @pytest.mark.parametrize("form", ["json", "arrow"])

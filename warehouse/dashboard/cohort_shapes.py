@@ -78,6 +78,8 @@ class Cohorts(msgspec.Struct, frozen=True, kw_only=True):
     """By the first dimension alone, in the same order; empty when one was asked for."""
     left_out: int
     """Cohorts that are not sent, because there are too many: those of the smallest sample."""
+    sql: str | None = None
+    """The question that gave this answer, for anyone who wants to go on from it; null where there was none."""
 
 
 class TrendLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,9 @@ rows, because parts are additive, and the histogram of startups has to be built 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from schemas.quality import STARTUP_BUCKETS
 from warehouse.dashboard import whole_hours
@@ -18,6 +20,8 @@ MOST_CELLS = 20_000
 
 SESSION_COLUMNS = tuple(name for name in SessionOfCohort.__struct_fields__ if name != "value")
 
+_PARAMETER = re.compile(r"\$(\w+)")
+_CLAUSE = re.compile(r" (?=(?:FROM|WHERE|GROUP BY|HAVING|ORDER BY) )|(?<=\)) (?=SELECT )")
 _TABLES = {"minutes": "metrics.quality_minute", "sessions": "metrics.session_quality"}
 _CLOCKS = {"minutes": "minute", "sessions": "started_at"}
 _HISTOGRAMS = {
@@ -45,6 +49,23 @@ def cohorts(
         f"SELECT {columns}{depth} AS depth, {_value(measure)} FROM parts GROUP BY GROUPING SETS ({grouping}) "
         f"HAVING count(*) > 0 ORDER BY depth, sample DESC NULLS LAST, value DESC NULLS LAST LIMIT {MOST_CELLS}"
     )
+
+
+def with_values(sql: str, values: Mapping[str, object], by: Sequence[str]) -> str:
+    """A question of cohorts as a person can go on from it: in lines, with its values and its dimensions' names."""
+    for place, name in enumerate(by):
+        sql = re.sub(rf"\bd{place}\b", name, sql)
+    return _PARAMETER.sub(lambda found: _literal(values[found[1]]), _CLAUSE.sub("\n", sql))
+
+
+def _literal(value: object) -> str:
+    match value:
+        case datetime():
+            return f"TIMESTAMPTZ '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}+00'"
+        case str():
+            return "'" + value.replace("'", "''") + "'"
+        case _:
+            return "NULL" if value is None else str(value)
 
 
 def trend(measure: Measure, plan: Plan, where: Mapping[str, str | None], *, hours: bool = False) -> str:

@@ -136,10 +136,14 @@ class Explorer(Reader):
     def _cohorts(self, asked: Asked) -> Cohorts:
         question = asked.question
         rows: list[Row] = []
+        told_sql: str | None = None
         if asked.plan.source is not None:
             hours = self._hours(asked, asked.plan, [*question.by, *asked.where])
             sql = cohort_sql.cohorts(question.measure, asked.plan, question.by, asked.where, hours=bool(hours))
             rows = self._files.ask(sql, **_used(sql, asked.values | hours))
+            # A person is told the question by minutes: it is shorter, and its answer is the same.
+            plain = cohort_sql.cohorts(question.measure, asked.plan, question.by, asked.where)
+            told_sql = cohort_sql.with_values(plain, asked.values, question.by)
         told = [(row["depth"], _cohort(row, len(question.by))) for row in rows]
         cells = [cell for depth, cell in told if depth == len(question.by)]
         enough = [cell for cell in cells if cell.sample is None or cell.sample >= question.least]
@@ -153,6 +157,7 @@ class Explorer(Reader):
             small_from=min(len(ranked), MOST_CELLS),
             totals=_ranked(totals, question.measure),
             left_out=max(0, len(cells) - MOST_CELLS),
+            sql=told_sql,
         )
 
     def _trend(self, asked: Asked) -> CohortTrend:

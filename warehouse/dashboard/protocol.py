@@ -51,6 +51,8 @@ def _type(kind: shapes.Type) -> str:
             return "number"
         case shapes.StrType():
             return "string"
+        case shapes.BoolType():
+            return "boolean"
         case shapes.NoneType():
             return "null"
         case shapes.LiteralType(values=values):
@@ -63,7 +65,7 @@ def _type(kind: shapes.Type) -> str:
         case shapes.StructType(cls=cls):
             return cls.__name__
         case _:
-            msg = f"payload.py may use numbers, strings, literals, null, lists and structs; it has {kind}"
+            msg = f"payload.py may use numbers, strings, bools, literals, null, lists and structs; it has {kind}"
             raise TypeError(msg)
 
 

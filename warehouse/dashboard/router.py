@@ -27,7 +27,7 @@ from warehouse.dashboard.title_routes import TitleRoutes
 from warehouse.dashboard.titles import Titles
 
 PAGES = Path(__file__).resolve().parent.parent / "pages" / "dist"
-ADDRESSES = ("/", "/cohorts", "/titles", "/session", "/parity", "/reference")
+ADDRESSES = ("/", "/cohorts", "/titles", "/session", "/sql", "/parity", "/reference")
 """The pages, by the addresses that `pages/src/app.tsx` gives them: one file answers all."""
 FOREVER = "public, max-age=31536000, immutable"  # names carry the hash of the content
 NEVER = "no-cache"

@@ -39,7 +39,7 @@ class Prompt:
         self._sandbox = sandbox
         self._choices = choices
         self._max_rows = max_rows
-        self._reader = CatalogReader(sandbox, settings.warehouse)
+        self._reader = CatalogReader(sandbox, settings)
         self._catalog = self._reader.read()
         self._session: PromptSession[str] = editor.session(settings.home / HISTORY, lambda: self._catalog)
 

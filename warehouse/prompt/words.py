@@ -7,26 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from warehouse.catalog import Catalog, Table
-
-KEYWORDS = (
-    "SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "HAVING", "QUALIFY", "JOIN", "LEFT JOIN", "USING",
-    "ON", "AS", "AND", "OR", "NOT", "IN", "IS NULL", "IS NOT NULL", "BETWEEN", "LIKE", "ILIKE", "CASE", "WHEN",
-    "THEN", "ELSE", "END", "DISTINCT", "ALL", "WITH", "UNION ALL", "OVER", "PARTITION BY", "DESC", "ASC",
-    "NULLS LAST", "INTERVAL", "CAST", "EXISTS", "EXPLAIN", "DESCRIBE", "SUMMARIZE", "SHOW TABLES", "VALUES", "PIVOT",
-    "FILTER", "EXCLUDE", "REPLACE",
-)  # fmt: skip
-FUNCTIONS = (
-    "avg", "coalesce", "count", "date_diff", "date_trunc", "greatest", "least", "list_sum", "max", "median", "min",
-    "now", "nullif", "quantile_cont", "round", "strftime", "sum", "time_bucket",
-)  # fmt: skip
-"""Those that questions about viewing are made of; DuckDB has many more."""
+from warehouse.vocabulary import FUNCTIONS, KEYWORDS
 
 _ALIAS = r"(?:\s+(?:as\s+)?(\w+))?"
-_TABLE_PLACE = re.compile(rf"\b(?:from|join|describe|summarize)\s+(?:[\w.]+{_ALIAS}\s*,\s*)*[\w.]*$", re.IGNORECASE)
+_TABLE_PLACE = re.compile(rf"\b(?:from|join|describe|summarize)\s+(?:[\w.]+{_ALIAS}\s*,\s*)*[\w.]*\Z", re.IGNORECASE)
 _SOURCE = re.compile(rf"\b(?:from|join)\s+([\w.]+){_ALIAS}|,\s*(\w+\.\w+){_ALIAS}", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^']|'')*'|--[^\n]*\n|/\*.*?\*/", re.DOTALL)
-_OPEN = re.compile(r"'|--[^\n]*$|/\*")
-_WORD = re.compile(r"[\w.]*$")
+_OPEN = re.compile(r"'|--[^\n]*\Z|/\*")
+_WORD = re.compile(r"[\w.]*\Z")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import { render } from "preact";
 import { start } from "./data/store";
 import { Header } from "./parts/header";
+import { later } from "./parts/later";
 import { Now } from "./pages/now";
 import { Parity } from "./pages/parity";
 import { Quality } from "./pages/quality";
@@ -25,8 +26,9 @@ const PAGES: readonly [Page, ...Page[]] = [
   { path: "/cohorts", title: "Quality", hasRange: false, view: Quality },
   { path: "/titles", title: "Titles", hasRange: false, view: Titles },
   { path: "/session", title: "Session", hasRange: false, view: Session },
+  { path: "/sql", title: "SQL", hasRange: false, view: later(() => import("./pages/sql").then(({ Sql }) => Sql)) },
   { path: "/parity", title: "Parity", hasRange: false, view: Parity },
-  { path: "/reference", title: "SQL & API", hasRange: false, view: Reference },
+  { path: "/reference", title: "Reference", hasRange: false, view: Reference },
 ];
 
 function App() {

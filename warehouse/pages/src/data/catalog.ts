@@ -18,12 +18,28 @@ export interface Macro {
   readonly name: string;
   readonly parameters: readonly string[];
   readonly comment: string;
+  readonly unit: string | null;
+}
+
+/** What a query may have. */
+export interface Limits {
+  readonly max_rows: number;
+  readonly timeout_s: number;
 }
 
 export interface Catalog {
   readonly publish_id: string | null;
   readonly tables: readonly Table[];
   readonly macros: readonly Macro[];
+  readonly keywords: readonly string[];
+  readonly functions: readonly string[];
+  readonly limits: Limits;
+}
+
+/** Meanings by the names of columns and metrics: a name means the same wherever it stands. */
+export function meaningsOf(catalog: Catalog): ReadonlyMap<string, string> {
+  const named = [...catalog.tables.flatMap(({ columns }) => columns), ...catalog.macros];
+  return new Map(named.flatMap(({ name, comment }) => (comment ? [[name, comment] as const] : [])));
 }
 
 export async function fetchCatalog(): Promise<Catalog> {

@@ -268,6 +268,8 @@ export interface Cohorts {
   readonly totals: readonly CohortValue[];
   /** Cohorts that are not sent, because there are too many: those of the smallest sample. */
   readonly left_out: number;
+  /** The question that gave this answer, for anyone who wants to go on from it; null where there was none. */
+  readonly sql: string | null;
 }
 
 /** A metric over time, as columns of equal length, oldest first. Stretches without rows have no place. */

@@ -18,8 +18,8 @@ export function Reference() {
     <main class="reference">
       <h1>SQL &amp; API</h1>
       <p>
-        One question over history and live together. Queries are read-only, limited in time and memory, and see the schemas below. From
-        a shell:
+        One question over history and live together. Queries are read-only, limited in time and memory, and see the schemas below. The
+        page <a href="/sql">SQL</a> has an editor for them. From a shell:
       </p>
       <Command text={`playlake sql "${QUESTION}"`} />
       <p>Over HTTP, as JSON, CSV or an Arrow stream:</p>

@@ -2,6 +2,7 @@
 
 import { type CohortQuestion, type Filter, change, drill, titleOf, valueName } from "../data/cohorts";
 import type { Basis, CohortCatalog, Cohorts, MeasureOption } from "../data/protocol";
+import { linkTo } from "../data/sql-text";
 import { now } from "../data/store";
 import { age, measured, moment, rate, timeSeconds, together } from "../format";
 import { Number } from "./figure";
@@ -46,6 +47,11 @@ export function CohortPath({ catalog, asked, measure, found }: Props) {
           {whole?.sample != null && measure.sample_unit && <small> of {together(rate(whole.sample, measure.sample_unit))}</small>}
           {measure.worse && <small> · {measure.worse} is worse</small>}
         </p>
+      )}
+      {found?.sql && (
+        <a class="as-sql" href={linkTo(found.sql)} data-testid="as-sql" title="The query behind the table below, to go on from">
+          Open as SQL
+        </a>
       )}
       {found && <Made basis={found.basis} />}
     </section>

@@ -12,6 +12,8 @@ export interface Column<R> {
   readonly value: (row: R) => string | number | null;
   /** How the value is shown; the value itself when there is none. */
   readonly figure?: (row: R) => Figure;
+  /** Left, as text is, although it has a figure. */
+  readonly isText?: boolean;
   readonly width?: number;
   /** Takes the room that is left. */
   readonly isWide?: boolean;
@@ -70,14 +72,17 @@ export function DataGrid<R>({ columns, rows, label, id, open, height = "22rem" }
   return <div ref={box} class={open ? "grid opens" : "grid"} style={{ height }} />;
 }
 
+/** Cells of about so many characters are cut; the pointer shows all of them. */
+const LONG = 24;
+
 function definition<R>(column: Column<R>): ColDef<object> {
-  const { name, title, hint, value, figure, width, isWide = false } = column;
+  const { name, title, hint, value, figure, isText = false, width, isWide = false } = column;
   return {
     colId: name,
     headerName: title,
     headerTooltip: hint ?? title,
     valueGetter: ({ data }) => (data ? value(data as R) : null),
-    type: figure ? "rightAligned" : undefined,
+    type: figure && !isText ? "rightAligned" : undefined,
     ...(isWide ? { flex: 1, minWidth: width ?? 120 } : { width: width ?? 100 }),
     cellRenderer: ({ data }: { data: R }) => {
       const shown = document.createElement("span");
@@ -86,7 +91,8 @@ function definition<R>(column: Column<R>): ColDef<object> {
       shown.dataset.value = raw === null ? "" : String(raw);
       const { text, unit } = figure ? figure(data) : { text: raw === null ? "" : String(raw), unit: "" };
       shown.textContent = text;
-      if (figure) shown.className = "number";
+      if (figure) shown.className = raw === null ? "number nothing" : "number";
+      if (text.length > LONG) shown.title = text;
       if (unit) shown.append(Object.assign(document.createElement("small"), { textContent: `\u202f${unit}` }));
       return shown;
     },
