@@ -40,7 +40,13 @@ def commit_table(session: Callable[[], SparkSession], settings: Settings, table:
         if there is None or not is_same(path, staged.base, there):
             msg = f"{table.full_name} was staged on version {staged.base} and is at {there} now; stage again"
             raise StageRefused(msg)
-        note = Progress(stage_id=stage_id, complete=staged.complete, now=staged.now, sources=staged.sources).to_json()
+        note = Progress(
+            stage_id=stage_id,
+            complete=staged.complete,
+            now=staged.now,
+            sources=staged.sources,
+            definition=staged.definition,
+        ).to_json()
         reason = adopt(settings.lake_root, table, manifest, note)
         if reason is None:
             return

@@ -94,6 +94,16 @@ def files_brought(path: str, after: int, until: int) -> list[Path] | None:
     return found if found is not None and all(file.exists() for file in found) else None
 
 
+def rows_brought(path: str, after: int, until: int) -> int | None:
+    """How many rows versions `(after, until]` put in; None when that is no longer known."""
+    logs = _logs(path, after, until)
+    if logs is None:
+        return None
+    adds = (add for actions in logs for action in actions if (add := action.get("add")) and add["dataChange"])
+    counts = [msgspec.json.decode(add.get("stats") or "{}").get("numRecords") for add in adds]
+    return None if None in counts else sum(counts)
+
+
 def _brought(path: str, after: int, until: int) -> list[str] | None:
     """Files with new rows of versions `(after, until]`, relative to the table; None when the log does not tell."""
     logs = _logs(path, after, until)

@@ -31,6 +31,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     sources: dict[str, int] = {}
     """Source table → version that was read. Beyond `complete` where days were restated; empty: the same."""
 
+    definition: str = ""
+    """Gold: which definition all of the table's rows are made by; empty: not all by the same."""
+
     @property
     def read(self) -> dict[str, int]:
         """Source table → version that the commit's rows are of."""

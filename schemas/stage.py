@@ -37,6 +37,8 @@ class StagedTable(msgspec.Struct, frozen=True, kw_only=True):
     """Newest received_at up to which the target holds everything: the batch's only clock."""
     removed: int | None = None
     """Silver: version of the list of keys that go (`staging_path` + `__removed`); None when nothing goes."""
+    definition: str = ""
+    """As in `schemas.progress.Progress`."""
     dates: list[str] = []
     """Partitions that change: gold replaces exactly these, silver takes the keys that go out of these."""
 

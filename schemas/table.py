@@ -15,6 +15,11 @@ A gold table is `batch/gold/<name>.sql`: a header of comments, then the SELECT t
 `-- alternatives: rollup` names a column whose values stand for different views of the same facts: whoever adds up rows
 asks for one of them.
 
+`-- additive: events, watched_ms` says that every other column than those of the grain and the partition is a sum of
+whole numbers over rows of the one silver table that it is made of, none of them null (a list of numbers is null where
+all would be zero), and that each of these rows adds to one of the named columns. A late event then costs what it
+changes, and not the day (`batch/gold/differences.py`).
+
 Without `-- partition:` the table is made anew whole: for what is small and tells a state, such as the catalogue.
 
 `$names` in it are filled in from `schemas.quality.sql_names` and `schemas.metrics.macros.sql_names`, so that no list of
@@ -98,6 +103,8 @@ class Table:
     partition_by: str | None = None
     alternatives: str | None = None
     """Column that tells apart rows which hold the same facts again."""
+    additive: tuple[str, ...] = ()
+    """Columns to one of which each row of its source adds; empty where its rows can't be told by sums."""
     columns: tuple[Column, ...] = ()
     checks: tuple[Check, ...] = ()
     sql: str = ""
@@ -135,7 +142,7 @@ def read_sql_table(path: Path) -> Table:
     description: list[str] = []
     for line in lines:
         name, colon, value = line.partition(":")
-        if colon and name in ("owner", "grain", "partition", "alternatives"):
+        if colon and name in ("owner", "grain", "partition", "alternatives", "additive"):
             fields[name] = value.strip()
         elif colon and name in ("fail", "warn"):
             checks.append(Check.parse(name, value, path.name))
@@ -150,13 +157,18 @@ def read_sql_table(path: Path) -> Table:
         name=path.stem,
         description=" ".join(description),
         owner=fields["owner"],
-        grain=tuple(part.strip() for part in fields["grain"].split(",")),
+        grain=_names(fields["grain"]),
         partition_by=fields.get("partition"),
         alternatives=fields.get("alternatives"),
+        additive=_names(fields.get("additive", "")),
         columns=tuple(Column(name, "string", doc) for name, doc in _column_docs(text)),
         checks=tuple(checks),
         sql=text[len(header[0]) if header else 0 :],
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
 def _substituted(path: Path) -> str:

@@ -48,6 +48,7 @@ CREATE OR REPLACE VIEW trending_titles AS
 WITH clock AS (
   SELECT coalesce(
     (SELECT date_trunc('minute', max(received_at)) FROM live.main.now),
+    (SELECT max(minute) + INTERVAL 1 MINUTE FROM live.main.quality_minute WHERE rollup = 'total'),
     (SELECT minute FROM metrics.main.cutover)
   ) AS closed_to
 ),

@@ -2,6 +2,7 @@
 -- owner: quality of experience
 -- grain: hour, country, device_type, cdn, app_version
 -- partition: play_date
+-- additive: events, watched_ms
 -- fail: unique(hour, country, device_type, cdn, app_version)
 -- fail: not_null(hour, play_date)
 -- fail: never(least($part_names) < 0)

@@ -2,6 +2,7 @@
 -- owner: quality of experience
 -- grain: rollup, minute, content_id, country, device_type, cdn, app_version
 -- partition: play_date
+-- additive: events, watched_ms
 -- alternatives: rollup
 -- fail: unique(rollup, minute, content_id, country, device_type, cdn, app_version)
 -- fail: not_null(rollup, minute, play_date)

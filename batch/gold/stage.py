@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from batch.delta_log import create, nullable, schema_of
 from batch.gold.changed import changed_days
+from batch.gold.differences import DifferentDays, Misfit, changed_rows, definition_of, may_differ, signed
 from batch.history import days_there, is_same, version
 from batch.stage import Days, Job, in_dates
 from infra.errors import SettingsError
 from infra.settings import ROOT
-from schemas.progress import progress
+from schemas.progress import Progress, progress
 from schemas.stage import StagedTable
 from schemas.table import Table, read_sql_table
 from schemas.tables import SILVER
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("batch.gold")
 
+Staged = tuple[int, int, int, list[str]]
+"""Version and rows of the stage, version of the target it was computed from, days."""
 FOLDER = ROOT / "batch" / "gold"
 SOURCE = re.compile(r"\b(bronze|silver|gold)\.(\w+)")
 
@@ -53,18 +56,52 @@ def stage_gold(job: Job, table: Table) -> StagedTable | None:
     seen = (_has_seen(job.path(one), complete.get(one.full_name), read[one.full_name]) for one in sources_of(table))
     if job.days is None and not job.is_whole and all(seen):
         return None
-    dates = _dates(job, table, complete, read)
-    rows = _select(job, table, read, dates)
-    base = _ensure(job, table, rows)
-    at, count = job.stage(table, rows)
+    definition = definition_of(_without_comments(table.sql))
+    at, count, base, dates = _differences(job, table, done, read, definition) or _anew(job, table, complete, read)
+    is_of_one = done is None or job.is_whole or done.definition == definition
     return StagedTable(
         version=at,
         rows=count,
         base=base,
         sources=read,
         dates=dates,
+        definition=definition if is_of_one else "",
         **job.watermark(done, read, _now(job, table, read)),
     )
+
+
+def _anew(job: Job, table: Table, complete: dict[str, int], read: dict[str, int]) -> Staged:
+    """Stage the days that changed whole, out of silver."""
+    dates = _dates(job, table, complete, read)
+    rows = _select(job, table, read, dates)
+    base = _ensure(job, table, rows)
+    at, count = job.stage(table, rows)
+    return at, count, base, dates
+
+
+def _differences(job: Job, table: Table, done: Progress | None, read: dict[str, int], definition: str) -> Staged | None:
+    """Stage the same by what has changed in silver. None where the days must be made anew whole."""
+    path = job.path(table)
+    base, sources = version(path), sources_of(table)
+    if (
+        base is None or done is None or job.days is not None or job.is_whole or len(sources) != 1
+        or progress(path, base) != done or not may_differ(table, done, read, definition)
+    ):  # fmt: skip
+        return None
+    [source] = sources
+    view = changed_rows(job, source, done.complete[source.full_name], read[source.full_name])
+    if view is None:
+        return None
+    changes = signed(job.spark, view, lambda rows: SOURCE.sub(rows, _without_comments(table.sql)))
+    try:
+        days = DifferentDays.of(table, path, base, changes)
+        if days is None:
+            return None
+        at, count = job.stage_files(table, nullable(days.base.schema()), days.write)
+    except Misfit as problem:
+        log.warning("days anew: what changed does not fit the table: %s", problem, extra={"table": table.full_name})
+        return None
+    return at, count, base, days.dates
 
 
 def _has_seen(path: str, known: int | None, at: int) -> bool:

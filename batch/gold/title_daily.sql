@@ -2,6 +2,7 @@
 -- owner: content analytics
 -- grain: play_date, content_id
 -- partition: play_date
+-- additive: sessions
 -- fail: unique(play_date, content_id)
 -- fail: not_null(play_date, sessions)
 -- fail: never(least(sessions, completed_sessions, $part_names) < 0)

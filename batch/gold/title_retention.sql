@@ -4,6 +4,7 @@
 -- owner: content analytics
 -- grain: play_date, content_id, position_percent
 -- partition: play_date
+-- additive: furthest_plays, left_plays
 -- fail: unique(play_date, content_id, position_percent)
 -- fail: not_null(play_date, position_percent)
 -- fail: never(position_percent NOT BETWEEN 0 AND 99)

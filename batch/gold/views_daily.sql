@@ -5,6 +5,7 @@
 -- owner: quality of experience
 -- grain: bucketed_by, play_date, country, device_type, cdn, app_version, is_live
 -- partition: play_date
+-- additive: sessions
 -- alternatives: bucketed_by
 -- fail: unique(bucketed_by, play_date, country, device_type, cdn, app_version, is_live)
 -- fail: not_null(bucketed_by, play_date, sessions)

@@ -18,6 +18,7 @@ import pytest
 from deltalake import DeltaTable
 
 from batch import run
+from batch.gold.differences import DifferentDays
 from batch.gold.stage import gold_tables
 from batch.history import version
 from batch.merge import merge
@@ -68,6 +69,7 @@ GOLD = (
 )
 OTHERS = ("gold.ads_daily", "gold.titles")
 """What is not made of sessions."""
+ADDITIVE = [table.name for table in gold_tables().values() if table.additive]
 SENT = playback(seed=7, viewers=24)
 REPORTED = cmcd(seed=7, players=8)
 
@@ -255,7 +257,7 @@ def test_plays_are_under_the_position_that_they_got_to_and_under_the_one_they_le
     assert len({place for _, _, place, _ in found}) > 2
 
 
-ORDERS = [pytest.param(1, 2, id="1-in-2")] + [
+ORDERS = [pytest.param(1, 3, id="1-in-3")] + [
     pytest.param(seed, 2 + seed % 3, marks=pytest.mark.long, id=f"{seed}-in-{2 + seed % 3}") for seed in range(2, 12)
 ]
 
@@ -264,9 +266,18 @@ ORDERS = [pytest.param(1, 2, id="1-in-2")] + [
 def test_any_split_and_any_order_come_to_the_same(
     lake: Settings, whole: Whole, seed: int, pieces: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whenever silver's files are merged. The long ones are ten orders, with every topic; gold is published in between,
-    and restated."""
+    """Whenever silver's files are merged, and whether gold's days are made whole (at first, where many rows came) or of
+    what changed. The long ones are ten orders, with every topic; gold is published in between, and restated."""
     monkeypatch.setattr("batch.merge.AT_LEAST", 1)  # every file is written anew
+    monkeypatch.setattr("batch.gold.differences.FEW", 1000 if seed == 1 else 10 * seed)
+    days_of_differences: list[list[str]] = []
+
+    def written(days: DifferentDays, folder: str) -> None:
+        write(days, folder)
+        days_of_differences.append(days.dates)
+
+    write = DifferentDays.write
+    monkeypatch.setattr(DifferentDays, "write", written)
     rnd = random.Random(seed)
     sent = list(whole.sent)
     others = {topic: rnd.sample(every_kind(topic), len(every_kind(topic))) for topic in (CATALOG, ADS)}
@@ -296,6 +307,7 @@ def test_any_split_and_any_order_come_to_the_same(
     made = ("silver.playback_events", "silver.cmcd_reports", "silver.sessions", *GOLD)
     for table in (*made, *OTHERS) if is_long else made:
         assert read(lake, table) == read(whole.lake, table), table
+    assert len(days_of_differences) == (pieces - 2) * len(ADDITIVE) or is_long
     assert_ledger_adds_up(lake)
 
 

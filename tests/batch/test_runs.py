@@ -144,7 +144,8 @@ def test_one_stage_committed_twice_and_by_two_at_once_is_there_once(lake: Settin
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: run.commit(lake, "silver"), range(2))
     assert first == second == run.commit(lake, "silver")
-    assert version(SILVER["sessions"].path(lake.lake_root)) == manifest.tables["sessions"].base + 1
+    commits = version(SILVER["sessions"].path(lake.lake_root)) - manifest.tables["sessions"].base
+    assert commits in {1, 2}, "one exchange; before it files may be written again, which changes no data"
     assert read(lake, "silver.sessions") == expected_sessions(lake, sent)
 
 
