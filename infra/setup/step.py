@@ -14,9 +14,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 
 from infra.errors import SetupError
 
@@ -119,8 +121,30 @@ class Runner:
         raise SetupError(msg)
 
     def _run_once(self, argv: list[str], cwd: Path | None, env: Mapping[str, str] | None) -> int:
+        child = reader = None
         try:
-            child = subprocess.Popen(
+            with _interrupts_after():
+                child = self._start(argv, cwd, env)
+            assert child.stdout is not None
+            reader = threading.Thread(target=self._read, args=(child.stdout,), daemon=True)
+            reader.start()
+            while child.poll() is None:
+                if time.monotonic() - self.began > STEP_LIMIT_S:
+                    msg = f"`{Path(argv[0]).name}` was still running after {STEP_LIMIT_S} s"
+                    raise SetupError(msg)
+                self.show("...")
+                time.sleep(0.1)
+            return child.returncode
+        finally:
+            if child is not None and child.poll() is None:  # the limit, Ctrl-C or SIGTERM
+                os.killpg(child.pid, signal.SIGTERM)
+                child.wait()
+            if reader is not None:
+                reader.join(5)
+
+    def _start(self, argv: list[str], cwd: Path | None, env: Mapping[str, str] | None) -> subprocess.Popen[str]:
+        try:
+            return subprocess.Popen(
                 argv, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
                 pass_fds=() if self.lock is None else (self.lock,),
@@ -128,22 +152,6 @@ class Runner:
         except OSError as error:
             msg = f"{argv[0]} can't be started: {error.strerror}"
             raise SetupError(msg) from None
-        assert child.stdout is not None
-        reader = threading.Thread(target=self._read, args=(child.stdout,), daemon=True)
-        reader.start()
-        try:
-            while child.poll() is None:
-                if time.monotonic() - self.began > STEP_LIMIT_S:
-                    msg = f"`{Path(argv[0]).name}` was still running after {STEP_LIMIT_S} s"
-                    raise SetupError(msg)
-                self.show("...")
-                time.sleep(0.1)
-        finally:
-            if child.poll() is None:  # the limit, Ctrl-C or SIGTERM
-                os.killpg(child.pid, signal.SIGTERM)
-                child.wait()
-            reader.join(5)
-        return child.returncode
 
     def _read(self, lines: Iterable[str]) -> None:
         self.tail.extend(text for line in lines if (text := line.rstrip()))
@@ -159,3 +167,17 @@ class Runner:
         elif last or now - self._shown > 30:
             self._shown = now
             print(text, flush=True)
+
+
+@contextmanager
+def _interrupts_after() -> Iterator[None]:
+    """SIGINT and SIGTERM take effect at the end of the block: not between a child's start and our knowing of it."""
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda got, _: came.append(got)) for number in (SIGINT, SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -140,6 +142,20 @@ def test_stopped_midway_it_leaves_no_child_and_the_next_run_goes_on(tmp_path: Pa
     again = start(tmp_path / "product", 0)
     assert again.communicate(timeout=30)[0].count("done") == 1
     assert again.returncode == 0
+
+
+def test_a_signal_while_a_child_is_being_started_ends_that_child_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    def start_slowly(*what: Any, **how: Any) -> subprocess.Popen[str]:
+        started.append(subprocess.Popen(*what, **how))
+        signal.raise_signal(signal.SIGINT)
+        return started[0]
+
+    monkeypatch.setattr("infra.setup.step.subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": start_slowly}))
+    with pytest.raises(KeyboardInterrupt):
+        Runner(began=time.monotonic()).run([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert started[0].returncode is not None
 
 
 def test_killed_midway_its_child_keeps_the_next_run_out_until_it_has_ended(tmp_path: Path) -> None:
