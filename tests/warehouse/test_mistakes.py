@@ -75,3 +75,20 @@ def test_what_has_no_place_has_none(connection: duckdb.DuckDBPyConnection) -> No
     message, position = told(connection, "SELECT ?")
     assert position is None
     assert message.startswith("Invalid Input Error: Values were not provided")
+
+
+def test_what_goes_wrong_once_rows_flow_is_told_alike(connection: duckdb.DuckDBPyConnection) -> None:
+    error = mistakes.unwrapped(OSError('{"exception_type":"Invalid Input","exception_message":"no"}'))
+    assert str(mistakes.explain(connection, error, "SELECT 1")) == "Invalid Input Error: no"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('{"exception_type":"INTERRUPT","exception_message":"Interrupted!"}', duckdb.InterruptException),
+        ('{"exception_type":"Out of Memory","exception_message":"no"}', duckdb.OutOfMemoryException),
+        ("something else", duckdb.Error),
+    ],
+)
+def test_kinds_are_kept(text: str, kind: type[duckdb.Error]) -> None:
+    assert type(mistakes.unwrapped(OSError(text))) is kind

@@ -180,6 +180,12 @@ def test_greedy_queries_end_soon_and_hurt_nobody(published: Lake, sql: str) -> N
         assert one(sandbox, "SELECT 1") == 1
 
 
+def test_a_mistake_that_shows_when_rows_flow_is_told_as_any_other(sandbox: Sandbox) -> None:
+    with pytest.raises(QueryError, match=r"^Invalid Input Error: beyond$") as caught:
+        sandbox.query("SELECT CASE WHEN range = 90000 THEN error('beyond') ELSE range END FROM range(100000)")
+    assert caught.value.reason == "failed"
+
+
 def test_memory_that_duckdb_does_not_count_is_watched(published: Lake) -> None:
     """Big scalars pass DuckDB's memory limit; the process is ended long before its time is up."""
     settings = replace(published.settings, query_timeout_s=25.0, query_memory_bytes=100_000_000)

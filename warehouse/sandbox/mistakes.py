@@ -9,17 +9,22 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from typing import TYPE_CHECKING
+
+import duckdb
+from duckdb import DuckDBPyConnection, Error
 
 from infra.errors import QueryError
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection, Error
 
 NEAR = 3
 """How many names are offered."""
 WINDOW = 76
 """Widest piece of a line that is shown around the place."""
+
+_BY_KIND: dict[str, type[duckdb.Error]] = {
+    "interrupt": duckdb.InterruptException,
+    "out of memory": duckdb.OutOfMemoryException,
+}
+"""DuckDB's kinds that are told apart further on; a mistake in the query is any other."""
 
 _MISSING_TABLE = re.compile(r'Table with name "?([^"\s]+)"? does not exist')
 _MISSING_COLUMN = re.compile(r'Referenced column "([^"]+)" not found|does not have a column named "([^"]+)"')
@@ -49,6 +54,15 @@ def explain(connection: DuckDBPyConnection, error: Error, sql: str) -> QueryErro
         message = f"{_GUESS.sub('', message)}\n{hint}"
     shown = f"{kind}: {message}" + (f"\n\n{_place(sql, position)}" if position is not None else "")
     return QueryError(shown, position=position)
+
+
+def unwrapped(error: OSError) -> Error:
+    """The error of DuckDB, in the form that `execute` raises it, whose text another library has wrapped."""
+    try:
+        kind = str(json.loads(str(error))["exception_type"])
+    except (ValueError, KeyError, TypeError):
+        return duckdb.Error(str(error))
+    return _BY_KIND.get(kind.lower(), duckdb.Error)(f"{kind} Error: {error}")
 
 
 def _position(sql: str, told: object) -> int | None:

@@ -121,7 +121,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: Query, out: _Frames) -
 def _send_rows(reader: pa.RecordBatchReader, max_rows: int, out: _Frames) -> tuple[int, bool]:
     rows, truncated = 0, False
     with pa.ipc.new_stream(out, reader.schema) as stream:
-        for batch in reader:
+        for batch in _batches(reader):
             room = max_rows - rows
             truncated = batch.num_rows > room
             for part in _parts(batch.slice(0, room)):
@@ -132,6 +132,14 @@ def _send_rows(reader: pa.RecordBatchReader, max_rows: int, out: _Frames) -> tup
                 stream.write_batch(batch.slice(0, 0), custom_metadata={TRUNCATED: "true"})
                 break
     return rows, truncated
+
+
+def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The reader's. Raises what DuckDB raised, which Arrow makes an OSError of once rows flow."""
+    try:
+        yield from reader
+    except OSError as error:
+        raise mistakes.unwrapped(error) from None
 
 
 def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
