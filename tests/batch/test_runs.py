@@ -70,7 +70,9 @@ def known_columns() -> set[str]:
     return set(schema.names) | {f"minutes.element.{field.name}" for field in schema.field("minutes").type.value_type}
 
 
-@pytest.mark.parametrize(("few", "is_known"), [(1000, True), (120, True), (20, False)])
+@pytest.mark.parametrize(
+    ("few", "is_known"), [pytest.param(1000, True, marks=pytest.mark.long), (120, True), (20, False)]
+)
 def test_copies_are_found_among_few_records_and_among_many(
     lake: Settings, monkeypatch: pytest.MonkeyPatch, few: int, is_known: bool
 ) -> None:
@@ -96,6 +98,7 @@ def test_copies_are_found_among_few_records_and_among_many(
         assert like(rows, rows, few + 1).count() == len(records)
 
 
+@pytest.mark.long
 def test_two_runs_at_once_equal_one_and_so_does_a_rebuild(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     sent = playback(seed=3, viewers=6)
     write_bronze(lake, sent)

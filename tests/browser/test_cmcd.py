@@ -138,6 +138,7 @@ def _shown(value: Any) -> str:
     return "-" if value is None else f"{value:.0f}" if isinstance(value, int | float) else str(value)
 
 
+@pytest.mark.long
 def test_a_session_with_everything_is_told_as_its_element_says(
     context: BrowserContext, film: Path, collector: RunningCollector, kafka: Settings
 ) -> None:

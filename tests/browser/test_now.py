@@ -178,7 +178,9 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1920, 1080), (3840, 2160)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(1366, 768), pytest.param(1920, 1080, marks=pytest.mark.long), (3840, 2160)]
+)
 def test_it_fits_from_laptop_to_wall(standing: Served, chromium: Browser, theme: Any, width: int, height: int) -> None:
     standing.state.advance(0, to=datetime.now(UTC))
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=theme)

@@ -238,6 +238,7 @@ def table(truths: dict[str, Truth], states: dict[str, SessionState]) -> str:
     return "\n" + "\n".join(lines)
 
 
+@pytest.mark.long
 def test_one_element_several_titles_and_a_browser_that_refuses_to_begin(stage: Stage) -> None:
     # Nobody waits for a picture while the browser does not let it begin.
     refused = stage.open("refused", "autoplay", untouched=True)

@@ -15,7 +15,6 @@ from confluent_kafka import Producer
 
 from infra.processes import PLAYLAKE
 from infra.settings import ROOT
-from tests.e2e.boundary import Watcher, Writer, wait_for
 from tests.e2e.conftest import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -113,21 +112,6 @@ def test_one_answer_over_live_and_gold(platform: Platform) -> None:
                (SELECT sum(plays) FROM gold.quality_minute WHERE rollup = 'total')::BIGINT AS gold,
                (SELECT count(*) FROM silver.sessions WHERE NOT is_derived_id)::BIGINT AS sessions""")
     assert row["both"] > 0 and row["gold"] > 0 and row["sessions"] > 100
-
-
-def test_the_answer_does_not_jump_while_batch_publishes(platform: Platform) -> None:
-    """`test_boundary.py` in short."""
-    writer = Writer(platform.settings, rate=50)
-    watcher = Watcher(platform.settings, writer.ledger)
-    writer.start()
-    watcher.start()
-    platform.playlake("batch")
-    ledger = writer.stop()
-    assert wait_for(platform.settings, ledger.sent, 20) == ledger.sent == ledger.acknowledged
-    watcher.stopping.set()
-    watcher.join(40)
-    assert watcher.wrong == []
-    assert len(watcher.publishes) >= 2 and watcher.asked > 5
 
 
 def test_quality_report_is_served(platform: Platform) -> None:

@@ -59,12 +59,13 @@ raise SystemExit(bootstrap.main())
 
 
 @pytest.mark.setup
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "command",
     [
         pytest.param([sys.executable, "-c", UNCOMPILED], id="uncompiled"),
-        pytest.param(MAKE, id="all", marks=pytest.mark.long),
+        pytest.param(MAKE, id="all"),
     ],
 )
 def test_a_fresh_checkout_recovers_from_a_failed_download_and_is_then_complete(

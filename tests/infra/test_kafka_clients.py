@@ -74,7 +74,14 @@ def speak_tls(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     )
 
 
-@pytest.fixture(scope="module", params=["SASL_PLAINTEXT", "SASL_SSL", pytest.param("SSL", marks=pytest.mark.long)])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("SASL_PLAINTEXT", marks=pytest.mark.long),
+        "SASL_SSL",
+        pytest.param("SSL", marks=pytest.mark.long),
+    ],
+)
 def secured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of a cluster that is somebody else's, with one topic."""
     settings = isolated_settings(tmp_path_factory.mktemp("secured") / "home")

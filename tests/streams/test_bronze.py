@@ -74,12 +74,12 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing(
     assert assert_each_record_once(kafka) == {"rows": parts * 1000 - bad, "letters": bad}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("table", "claims", "moment"),
     [
-        *(pytest.param(BRONZE[PLAYBACK.name], 1, moment, marks=pytest.mark.long) for moment in MOMENTS),
-        *(pytest.param(DEAD_LETTERS, len(SOURCES), moment, marks=pytest.mark.long) for moment in MOMENTS[:-1]),
-        (DEAD_LETTERS, len(SOURCES), MOMENTS[-1]),
+        *(pytest.param(BRONZE[PLAYBACK.name], 1, moment) for moment in MOMENTS),
+        *(pytest.param(DEAD_LETTERS, len(SOURCES), moment) for moment in MOMENTS),
     ],
 )
 def test_killed_at_a_chosen_moment(
@@ -102,6 +102,7 @@ def test_killed_at_a_chosen_moment(
     assert assert_each_record_once(kafka) == {"rows": 4000 - bad, "letters": bad}
 
 
+@pytest.mark.long
 def test_two_processes_share_and_take_over(kafka: Settings, topics: Mapping[str, Topic]) -> None:
     bad = produce(kafka, 3000)
     every = len(offsets(kafka, SOURCES))

@@ -52,6 +52,7 @@ def moved_away(settings: Settings, message: str) -> Iterator[Path]:
         yield target
 
 
+@pytest.mark.long
 def test_a_topic_that_was_created_again(kafka: Settings, topics: Mapping[str, Topic]) -> None:
     bad = produce(kafka, 500, broken=0.1)
     run_once(kafka)

@@ -80,6 +80,7 @@ def kafka_line(settings: Settings) -> Line:
     return line
 
 
+@pytest.mark.long
 def test_every_record_that_kafka_still_has_is_in_the_lake(eager: Settings) -> None:
     upserts(eager, 0, 300)
     wait_compacted(eager, left=20)

@@ -192,6 +192,7 @@ def test_holes_are_open_where_no_layer_stands(target: Target, attack: str) -> No
     assert target.state() != target.before
 
 
+@pytest.mark.long
 def test_locks_alone_hold(target: Target) -> None:
     target.open_up()
     for attack in WRITES + READS:
@@ -203,6 +204,7 @@ def test_locks_alone_hold(target: Target) -> None:
         assert errors or attack in WRITES[-2:], attack
 
 
+@pytest.mark.long
 def test_gate_alone_holds(target: Target) -> None:
     connection = attached(target)
     for attack in WRITES + READS + ONLY_THE_GATE[:-1]:
@@ -251,6 +253,7 @@ for attack in sys.stdin:
 """A process that confines a copy of itself for each attack that it reads: what it has imported is there already."""
 
 
+@pytest.mark.long
 @pytest.mark.skipif(confine.landlock_version() < 6, reason="this kernel has no Landlock of version 6")
 def test_landlock_alone_holds(target: Target) -> None:
     target.open_up()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from streams.alerts.evaluation import report
-from streams.alerts.evaluation.score import Hour, judged
-from streams.alerts.evaluation.worlds import START_MS, Pool, added, fold, minutes_of
+from streams.alerts.evaluation.score import LEARNING, Hour, judged
+from streams.alerts.evaluation.worlds import MINUTES, START_MS, Pool, added, fold
 from streams.alerts.evaluator import Evaluator
 from streams.intake.simulation.incidents import KINDS, Incident
 
@@ -28,14 +28,14 @@ def test_an_outage_is_found_and_named_in_a_sum_of_viewers() -> None:
         assert mine.keys() == {labels for labels, values in cells.items() if np.any(values)}
         assert all(np.array_equal(values, cells[labels]) for labels, values in mine.items()), "rollups are sums"
 
-    quiet = judged(minutes_of(block.rows), Evaluator(), Hour((0,)))
+    quiet = judged(block.rows, Evaluator(), Hour())
     assert quiet.others == []
-    found = judged(minutes_of(rows), Evaluator(), Hour((0,), INCIDENT, "strong"))
+    found = judged(rows, Evaluator(), Hour(INCIDENT, "strong"))
     assert found.others == []
     assert found.minutes_to_detect is not None
     assert found.minutes_to_detect < 6
 
-    table = report.text(report.Report(report.Size(), 130, (found,), (quiet,)))
+    table = report.text([report.Service(130, (found,), (quiet,))], seed=4)
     assert "| all | 1 of 1 | 100% |" in table
     assert "In the quiet hours 0 alerts opened" in table
 
@@ -45,4 +45,7 @@ def test_the_page_holds_a_table() -> None:
     table = text.partition(report.BEGIN)[2].partition(report.END)[0]
     assert "| incidents | found | recall |" in table
     assert all(f"| {kind} |" in table for kind in KINDS)
-    assert min(report.Size().incidents, report.Size().quiet) >= 50
+    size = report.Size()
+    incidents = size.groups * size.hours
+    assert incidents * (MINUTES - LEARNING) / 60 >= 50, "hours judged in which nothing goes wrong"
+    assert table.count(f"{incidents} incidents") == 2

@@ -163,6 +163,7 @@ def test_sigterm_answers_what_is_in_flight_and_exits_0(collector: RunningCollect
     assert '"unacknowledged": 0' in collector.log.read_text()
 
 
+@pytest.mark.long
 def test_what_was_promised_while_the_broker_was_dead_is_in_kafka_though_the_collector_was_killed_too(
     tmp_path: Path,
 ) -> None:
