@@ -10,6 +10,7 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from batch.arrived import is_little
 from batch.commit import commit_table
 from batch.gold.stage import gold_tables, stage_gold
 from batch.silver.events import stage_events
@@ -38,7 +39,8 @@ def stage(
 
     `is_whole`: all of it from the beginning of its sources, whatever its tables hold.
     """
-    with spark_session(settings) as spark:
+    is_new = days is None and not is_whole
+    with spark_session(settings, is_little=is_new and is_little(settings, layer)) as spark:
         job = Job(spark, settings, new_stage_id(), days, is_whole)
         with job.memory.kept:
             tables = _silver(job) if layer == "silver" else _gold(job)

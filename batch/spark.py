@@ -10,7 +10,7 @@ import time
 import uuid
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -56,15 +56,20 @@ SESSION_CONFIG = {
     # As every reader of Delta expects them; Spark's own default is older than Parquet's type.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
+LITTLE_CONFIG = {
+    # Each shuffle into the server's 32 would cost a third of a second, however few rows there are.
+    "spark.sql.shuffle.partitions": "4",
+}
+"""What differs for a run to which little has come."""
 
 
 @contextmanager
-def spark_session(settings: Settings, *, is_own: bool = False) -> Iterator[SparkSession]:
+def spark_session(settings: Settings, *, is_own: bool = False, is_little: bool = False) -> Iterator[SparkSession]:
     """A session on the Connect server at `settings.spark_url`. Raises ProcessError when none answers.
 
     All that run the same code have one session there, which stays: its Python workers have loaded the code, and what
     Spark compiles for a query is of use to the next. `is_own`: another that ends with the block, for whoever changes
-    its configuration.
+    its configuration. `is_little`: the one for runs to which little has come.
     """
     from pyspark.errors import PySparkException
 
@@ -72,7 +77,7 @@ def spark_session(settings: Settings, *, is_own: bool = False) -> Iterator[Spark
     logging.getLogger("pyspark.sql.connect").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]")
     try:
-        spark = _own(settings) if is_own else _shared(settings)
+        spark = _own(settings) if is_own else _shared(settings, LITTLE_CONFIG if is_little else {})
     except PySparkException as error:
         msg = f"no Spark Connect server answers at {settings.spark_url} ({_cause(error)}); start it by `playlake up`"
         raise ProcessError(msg) from None
@@ -84,20 +89,23 @@ def spark_session(settings: Settings, *, is_own: bool = False) -> Iterator[Spark
 
 def _own(settings: Settings) -> SparkSession:
     with tempfile.TemporaryDirectory() as folder:
-        return _opened(settings.spark_url, code_zip(Path(folder)))
+        return _opened(settings.spark_url, code_zip(Path(folder)), {})
 
 
-def _shared(settings: Settings) -> SparkSession:
-    """The session of all that run this code. The server ends one that was idle for an hour, and its id with it."""
+def _shared(settings: Settings, config: Mapping[str, str]) -> SparkSession:
+    """The session of all that run this code, with this configuration beside everybody's.
+
+    The server ends one that was idle for an hour, and its id with it.
+    """
     from pyspark.errors import PySparkException
 
     url = settings.spark_url
     with tempfile.TemporaryDirectory() as folder:
         code = code_zip(Path(folder))
         for number in range(SESSION_IDS):
-            session_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{code.name}/{number}")
+            session_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{code.name}/{sorted(config.items())}/{number}")
             try:
-                spark = _opened(f"{url}{';' if '/;' in url else '/;'}session_id={session_id}", code)
+                spark = _opened(f"{url}{';' if '/;' in url else '/;'}session_id={session_id}", code, config)
             except PySparkException as error:
                 if "SESSION_CLOSED" not in str(error):
                     raise
@@ -107,7 +115,7 @@ def _shared(settings: Settings) -> SparkSession:
     return _own(settings)
 
 
-def _opened(url: str, code: Path) -> SparkSession:
+def _opened(url: str, code: Path, config: Mapping[str, str]) -> SparkSession:
     """A session with our configuration, and our packages for its Python workers."""
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
@@ -118,7 +126,7 @@ def _opened(url: str, code: Path) -> SparkSession:
     # The client's own policy hangs for minutes when the server is gone.
     connect.client.set_retry_policies([DefaultPolicy(max_retries=4, initial_backoff=50, max_backoff=2000)])
     try:
-        for name, value in SESSION_CONFIG.items():
+        for name, value in (SESSION_CONFIG | dict(config)).items():
             spark.conf.set(name, value)
         connect.addArtifacts(str(code), pyfile=True)
     except PySparkException:

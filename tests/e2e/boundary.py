@@ -10,6 +10,7 @@ import json
 import random
 import threading
 import time
+import urllib.error
 import urllib.request
 import uuid
 from bisect import bisect_right
@@ -21,6 +22,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from infra.settings import Settings
+from infra.waiting import until
 from schemas.registry import PLAYBACK
 
 SETTLED_S = 30.0
@@ -173,6 +175,21 @@ def ask(settings: Settings) -> tuple[Counter[str], str | None]:
     with urllib.request.urlopen(request, timeout=30) as answered:
         told = json.load(answered)
     return Counter(dict(zip(PARTS, told["rows"][0], strict=True))), told["publish_id"]
+
+
+def wait_until_answered(settings: Settings) -> None:
+    """Before the first live numbers there is nothing to ask, and the server says so."""
+
+    def is_answered() -> bool:
+        try:
+            ask(settings)
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+            return False
+        return True
+
+    until("the first live numbers", is_answered, 60)
 
 
 def wait_for(settings: Settings, expected: Counter[str], timeout_s: float) -> Counter[str]:

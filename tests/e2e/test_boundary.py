@@ -12,7 +12,7 @@ import pytest
 
 from infra.processes import PLAYLAKE
 from infra.settings import ROOT
-from tests.e2e.boundary import Watcher, Writer, wait_for
+from tests.e2e.boundary import Watcher, Writer, wait_for, wait_until_answered
 from tests.e2e.conftest import Platform, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
@@ -30,6 +30,7 @@ def test_the_answer_never_jumps_and_equals_the_ledger(tmp_path: Path, is_killed:
         writer = Writer(platform.settings, rate=100)
         watcher = Watcher(platform.settings, writer.ledger)
         writer.start()
+        wait_until_answered(platform.settings)
         watcher.start()
         runs, kills = publish_for(platform, MINUTES * 60, random.Random(3) if is_killed else None)
         ledger = writer.stop()
