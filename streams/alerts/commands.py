@@ -33,13 +33,12 @@ def rules(
 @alerts.command()
 def evaluate(
     *,
-    incidents: Annotated[int, typer.Option(min=1, help="Simulated incidents.")] = 12,
-    quiet: Annotated[int, typer.Option(min=0, help="Quiet hours.")] = 4,
+    groups: Annotated[int, typer.Option(min=1, help="Of four quiet hours and four incidents each.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same hours.")] = 2,
     processes: Annotated[int, typer.Option(min=1, max=64, help="How many simulate at the same time.")] = 2,
 ) -> None:
     """Simulate incidents and quiet hours, judge them, print what was found. `make alerts` writes docs/alerts.md."""
     from streams.alerts.evaluation.report import Size, run, text
 
-    size = Size(seed=seed, incidents=incidents, quiet=quiet)
-    typer.echo(text(run(size, processes, lambda line: typer.echo(line, err=True))))
+    services = run(Size(seed=seed, groups=groups), processes, lambda line: typer.echo(line, err=True))
+    typer.echo(text(services, seed))

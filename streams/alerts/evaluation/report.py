@@ -1,9 +1,9 @@
-"""`make alerts`: incidents and quiet hours, simulated and judged, and the table of docs/alerts.md made of them."""
+"""`make alerts`: incidents and quiet hours, simulated and judged, and the tables of docs/alerts.md made of them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -13,9 +13,9 @@ from statistics import median, quantiles
 from infra.errors import SettingsError
 from infra.settings import ROOT
 from schemas.quality import PART
-from streams.alerts.evaluation.score import STRENGTHS, Hour, Outcome, incident_hours, most_watched, outcome, quiet_hours
+from streams.alerts.evaluation.score import LEARNING, STRENGTHS, Hour, Outcome, drawn, judged, most_watched
 from streams.alerts.evaluation.score import told as line_of
-from streams.alerts.evaluation.worlds import Block, Pool
+from streams.alerts.evaluation.worlds import MINUTES, Pool, Rows, added
 from streams.alerts.evaluator import Evaluator
 from streams.intake.simulation.incidents import KINDS
 
@@ -25,46 +25,40 @@ BEGIN, END = "<!-- made by `make alerts` -->", "<!-- end -->"
 
 @dataclass(frozen=True)
 class Size:
-    """How much is simulated. A test insists on a small one, the page has the whole."""
+    """How much is simulated: groups of hours, each hour with viewers of its own.
+
+    The hours of a group together are one hour of a larger service, so each incident is judged in both.
+    """
 
     seed: int = 2
-    pool: int = 6
+    groups: int = 15
+    hours: int = 4
+    """Of a group."""
     blocks: int = 2
-    """Of an hour, out of the pool."""
-    incidents: int = 52
-    quiet: int = 52
+    """Of an hour."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """What came of all hours."""
+class Service:
+    """What came of the hours of a service. `viewers`: who watch at a time, about."""
 
-    size: Size
     viewers: int
-    """Who watch at a time, about."""
     incidents: tuple[Outcome, ...]
     quiet: tuple[Outcome, ...]
 
 
-def run(size: Size, processes: int = 1, say: Callable[[str], object] = lambda _: None) -> Report:
-    """Simulate the pool, then judge every hour."""
-    pool = Pool(size.seed, size.pool)
+def run(size: Size, processes: int = 1, say: Callable[[str], object] = lambda _: None) -> list[Service]:
+    """Simulate and judge every group: a service, and one that is `size.hours` times as large."""
+    found: list[list[Service]] = []
     with ProcessPoolExecutor(processes) as executor:
         each = executor.map if processes > 1 else map
-        blocks: dict[int, Block] = {}
-        for number, block in enumerate(each(pool.block, range(size.pool))):
-            blocks[number] = block
-            say(f"block {number + 1} of {size.pool}")
-        titles = most_watched(blocks[0].rows)
-        hours = incident_hours(pool, size.incidents, size.blocks, size.seed, titles)
-        hours += quiet_hours(pool, size.quiet, size.blocks, size.seed)
-        given = [{number: blocks[number] for number in hour.blocks} for hour in hours]
-        results: list[Outcome] = []
-        for result in each(partial(_outcome, pool), hours, given):
-            results.append(result)
-            say(line_of(result))
-    with_incident = tuple(result for result in results if result.hour.incident)
-    return Report(size, _viewers(blocks, size.blocks), with_incident, tuple(results[len(with_incident) :]))
+        for number, services in enumerate(each(partial(_group, size), range(size.groups))):
+            found.append(services)
+            say(f"group {number + 1} of {size.groups}")
+            for service in services:
+                for outcome in (*service.quiet, *service.incidents):
+                    say(f"  {service.viewers:,} viewers, {line_of(outcome)}")
+    return [_together(services) for services in zip(*found, strict=True)]
 
 
 @lru_cache(1)
@@ -72,44 +66,75 @@ def _evaluator() -> Evaluator:
     return Evaluator()
 
 
-def _outcome(pool: Pool, hour: Hour, blocks: dict[int, Block]) -> Outcome:
-    return outcome(pool, hour, _evaluator(), blocks.__getitem__)
+def _group(size: Size, number: int) -> list[Service]:
+    """Nobody is in two groups; within one, an incident of the service is one of the larger service, too."""
+    each = size.hours * size.blocks
+    pool, evaluator = Pool(size.seed, size.groups * each), _evaluator()
+    blocks = {block: pool.block(block) for block in range(number * each, (number + 1) * each)}
+    whole = added([block.rows for block in blocks.values()])
+    titles = most_watched(whole)
+    small, large = [], []
+    for place in range(size.hours):
+        first = number * each + place * size.blocks
+        own = {block: blocks[block] for block in range(first, first + size.blocks)}
+        others = {block: blocks[block] for block in blocks.keys() - own.keys()}
+        rows, hour = (
+            added([block.rows for block in own.values()]),
+            drawn(number * size.hours + place, size.seed, titles),
+        )
+        assert hour.incident is not None
+        change, further = pool.change(own, hour.incident), pool.change(others, hour.incident)
+        incident, quiet = judged(added([rows, change]), evaluator, hour), judged(rows, evaluator, Hour())
+        small.append(Service(_viewers(rows), (incident,), (quiet,)))
+        large.append(judged(added([whole, change, further]), evaluator, hour))
+    return [_together(small), Service(_viewers(whole), tuple(large), (judged(whole, evaluator, Hour()),))]
 
 
-def _viewers(blocks: dict[int, Block], of_an_hour: int) -> int:
-    """Minutes watched in a minute of the second half, in an hour of so many blocks."""
+def _together(services: Sequence[Service]) -> Service:
+    return Service(
+        round(sum(service.viewers for service in services) / len(services)),
+        tuple(outcome for service in services for outcome in service.incidents),
+        tuple(outcome for service in services for outcome in service.quiet),
+    )
+
+
+def _viewers(rows: Rows) -> int:
+    """Minutes watched in a minute, when the audience has gathered."""
     watched = [
         cells[PART["watched_ms"]] / 60_000
-        for block in blocks.values()
-        for minute_s in sorted(block.rows)[40:]
-        for labels, cells in block.rows[minute_s].items()
+        for minute_s in sorted(rows)[MINUTES // 2 :]
+        for labels, cells in rows[minute_s].items()
         if labels[0] == "total"
     ]
-    return round(float(of_an_hour * sum(watched) / max(1, len(watched))))
+    return round(float(sum(watched)) / max(1, len(watched)))
 
 
-def text(report: Report) -> str:
-    """The table, in Markdown."""
-    false = sum(len(result.others) for result in report.quiet)
-    counted = [result for result in report.quiet if result.others]
+def text(services: Iterable[Service], seed: int) -> str:
+    """A table for each service, in Markdown."""
+    return "\n".join(_table(service, seed) for service in services)
+
+
+def _table(service: Service, seed: int) -> str:
+    false = sum(len(result.others) for result in service.quiet)
+    counted = sum(bool(result.others) for result in service.quiet)
     head = (
-        f"{len(report.incidents)} incidents and {len(report.quiet)} quiet hours of a service with about "
-        f"{report.viewers:,} viewers at a time, simulated with seed {report.size.seed}. "
-        f"In the quiet hours {false} alerts opened, in {len(counted)} of the hours.\n\n"
+        f"**About {service.viewers:,} viewers at a time**, seed {seed}: {len(service.incidents)} incidents, and "
+        f"{len(service.quiet)} quiet hours of which {MINUTES - LEARNING} minutes each are judged. "
+        f"In the quiet hours {false} alerts opened, in {counted} of the hours.\n\n"
         "| incidents | found | recall | minutes to detect, median | p90 | precision | named at once | in the end |\n"
         "|---|---:|---:|---:|---:|---:|---:|---:|\n"
     )
-    rows = [("all", report.incidents)]
-    rows += [(f"{size} ({STRENGTHS[size]:g})", _those(report, size=size)) for size in STRENGTHS]
-    rows += [(kind, _those(report, kind=kind)) for kind in KINDS]
-    rows += [(f"{kind}, {size}", _those(report, kind=kind, size=size)) for kind in KINDS for size in STRENGTHS]
+    rows = [("all", service.incidents)]
+    rows += [(f"{size} ({STRENGTHS[size]:g})", _those(service, size=size)) for size in STRENGTHS]
+    rows += [(kind, _those(service, kind=kind)) for kind in KINDS]
+    rows += [(f"{kind}, {size}", _those(service, kind=kind, size=size)) for kind in KINDS for size in STRENGTHS]
     return head + "".join(_row(name, those) for name, those in rows if those)
 
 
-def _those(report: Report, *, kind: str = "", size: str = "") -> tuple[Outcome, ...]:
+def _those(service: Service, *, kind: str = "", size: str = "") -> tuple[Outcome, ...]:
     return tuple(
         result
-        for result in report.incidents
+        for result in service.incidents
         if result.hour.incident and kind in ("", result.hour.incident.kind) and size in ("", result.hour.size)
     )
 
@@ -143,8 +168,8 @@ def write_into(page: Path, table: str) -> None:
 
 def main() -> None:
     """All of it, into the page."""
-    report = run(Size(), processes=2, say=lambda line: print(line, file=sys.stderr, flush=True))
-    table = text(report)
+    size = Size()
+    table = text(run(size, processes=2, say=lambda line: print(line, file=sys.stderr, flush=True)), size.seed)
     print(table)
     write_into(PAGE, table)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from schemas.alert import Alert
 from schemas.quality import PART
 from streams.alerts.cohorts import Cohort, contains, make, text
-from streams.alerts.evaluation.worlds import MINUTE_MS, START_MS, Block, Pool, Rows, added, minutes_of
+from streams.alerts.evaluation.worlds import MINUTE_MS, START_MS, Rows, minutes_of
 from streams.alerts.evaluator import Evaluator, State
-from streams.alerts.minutes import MinuteRows
 from streams.intake.simulation.incidents import KINDS, Incident
 from streams.intake.simulation.viewers import APP_VERSIONS, COUNTRIES
 
@@ -24,9 +23,8 @@ LEARNING = 20
 
 @dataclass(frozen=True)
 class Hour:
-    """Which viewers, and what goes wrong."""
+    """What goes wrong in it, if anything, and how strongly."""
 
-    blocks: tuple[int, ...]
     incident: Incident | None = None
     size: str = ""
 
@@ -82,24 +80,14 @@ class Outcome:
         return any(make(self.ended[alert.id].cohort.items()) == self.cause for alert in self.found)
 
 
-def quiet_hours(pool: Pool, count: int, size: int, seed: int) -> list[Hour]:
-    """Hours in which nothing goes wrong."""
-    rng = random.Random(f"quiet/{seed}")
-    return [Hour(tuple(rng.sample(range(pool.blocks), size))) for _ in range(count)]
-
-
-def incident_hours(pool: Pool, count: int, size: int, seed: int, titles: Sequence[str]) -> list[Hour]:
-    """Incidents of all kinds and strengths in turn, of cohorts drawn as viewers are spread."""
-    rng = random.Random(f"incidents/{seed}")
-    made = []
-    for number in range(count):
-        kind = list(KINDS)[number % len(KINDS)]
-        label = list(STRENGTHS)[number // len(KINDS) % len(STRENGTHS)]
-        start_ms = START_MS + rng.randint(28 * MINUTE_MS, 42 * MINUTE_MS)
-        end_ms = start_ms + rng.randint(10, 20) * MINUTE_MS
-        incident = Incident(kind, _where(kind, rng, titles), start_ms, end_ms, STRENGTHS[label])
-        made.append(Hour(tuple(rng.sample(range(pool.blocks), size)), incident, label))
-    return made
+def drawn(number: int, seed: int, titles: Sequence[str]) -> Hour:
+    """The hour of an incident: kinds and strengths in turn, its cohort drawn as viewers are spread."""
+    rng = random.Random(f"incidents/{seed}/{number}")
+    kind = list(KINDS)[number % len(KINDS)]
+    label = list(STRENGTHS)[number // len(KINDS) % len(STRENGTHS)]
+    start_ms = START_MS + rng.randint(28 * MINUTE_MS, 42 * MINUTE_MS)
+    end_ms = start_ms + rng.randint(10, 20) * MINUTE_MS
+    return Hour(Incident(kind, _where(kind, rng, titles), start_ms, end_ms, STRENGTHS[label]), label)
 
 
 def _where(kind: str, rng: random.Random, titles: Sequence[str]) -> dict[str, str]:
@@ -126,10 +114,10 @@ def most_watched(rows: Rows, count: int = 8) -> list[str]:
     return sorted(watched, key=lambda title: -watched[title])[:count]
 
 
-def judged(minutes: Sequence[MinuteRows], evaluator: Evaluator, hour: Hour) -> Outcome:
-    """Let the evaluator see an hour."""
+def judged(rows: Rows, evaluator: Evaluator, hour: Hour) -> Outcome:
+    """Let the evaluator see the minutes of an hour, one after the other."""
     state, opened, ended = State(), [], {}
-    for minute in minutes:
+    for minute in minutes_of(rows):
         state, changes = evaluator.advance(state, minute)
         for change in changes:
             ended[change.alert.id] = change.alert
@@ -139,15 +127,6 @@ def judged(minutes: Sequence[MinuteRows], evaluator: Evaluator, hour: Hour) -> O
         if tracked.is_open:
             ended[tracked.alert.id] = tracked.alert
     return Outcome(hour, tuple(opened), ended)
-
-
-def outcome(pool: Pool, hour: Hour, evaluator: Evaluator, block: Callable[[int], Block]) -> Outcome:
-    """Simulate an hour from its blocks, and judge it."""
-    blocks = {number: block(number) for number in hour.blocks}
-    rows = added([one.rows for one in blocks.values()])
-    if hour.incident:
-        rows = added([rows, pool.change(blocks, hour.incident)])
-    return judged(minutes_of(rows), evaluator, hour)
 
 
 def told(result: Outcome) -> str:
