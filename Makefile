@@ -39,7 +39,7 @@ check: ## lint, types, import rules (under a minute)
 	@$(SETUP) --dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-test: check ## check, then every test but the long ones: real Kafka, Spark, Airflow, browser (a quarter of an hour)
+test: check ## check, then every test but the long ones: real Kafka, Spark, Airflow, browser (15 to 20 minutes)
 	@$(BIN)/pytest $(THREE_AT_ONCE) -m "not e2e and not chaos and not long"
 	@$(BIN)/pytest -m "e2e and not chaos and not long"
 
