@@ -78,8 +78,8 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing(
 @pytest.mark.parametrize(
     ("table", "claims", "moment"),
     [
-        *(pytest.param(BRONZE[PLAYBACK.name], 1, moment) for moment in MOMENTS),
-        *(pytest.param(DEAD_LETTERS, len(SOURCES), moment) for moment in MOMENTS),
+        *((BRONZE[PLAYBACK.name], 1, moment) for moment in MOMENTS),
+        *((DEAD_LETTERS, len(SOURCES), moment) for moment in MOMENTS),
     ],
 )
 def test_killed_at_a_chosen_moment(

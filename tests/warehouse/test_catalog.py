@@ -32,11 +32,8 @@ NUMBERS_WITHOUT_UNIT = {
 
 
 @pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
-    from tests.conftest import isolated_settings
-
-    lake = Lake(isolated_settings(tmp_path_factory.mktemp("catalog")))
-    lake.publish("p1")
+def catalog(standing_lake: Lake) -> Catalog:
+    lake = standing_lake
     lake.request("p2", {"gold.quality_minute": 0, "silver.sessions": 0}, as_of={"gold.quality_minute": NOON})
     from warehouse import build
 

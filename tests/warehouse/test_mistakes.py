@@ -7,20 +7,18 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from tests.conftest import isolated_settings
 from tests.warehouse.lake import Lake
 from warehouse import attach, publication
 from warehouse.sandbox import mistakes
 
 
 @pytest.fixture(scope="module")
-def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    lake = Lake(isolated_settings(tmp_path_factory.mktemp("mistakes")))
-    lake.publish("p1")
-    record = publication.current(lake.settings.warehouse)
+def connection(standing_lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
+    folder = standing_lake.settings.warehouse
+    record = publication.current(folder)
     assert record is not None
     opened = attach.connect(100_000_000)
-    attach.attach_published(opened, record.paths(lake.settings.warehouse))
+    attach.attach_published(opened, record.paths(folder))
     attach.attach_live(opened, None)
     attach.define_views(opened)
     opened.execute("SET errors_as_json = true")

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra.settings import Settings
-from tests.conftest import isolated_settings
 from tests.warehouse.lake import Lake
 from tests.warehouse.terminal import Terminal
 
@@ -27,16 +26,9 @@ def prompt(settings: Settings) -> Terminal:
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    made = Lake(isolated_settings(tmp_path_factory.mktemp("prompt") / "home"))
-    made.publish("p1")
-    return made
-
-
-@pytest.fixture(scope="module")
-def opened(lake: Lake) -> Iterator[Terminal]:
-    (lake.settings.home / "sql_history").write_text("\n# 2026-01-14\n+SELECT 'asked the day before';\n")
-    with prompt(lake.settings) as terminal:
+def opened(standing_lake: Lake) -> Iterator[Terminal]:
+    (standing_lake.settings.home / "sql_history").write_text("\n# 2026-01-14\n+SELECT 'asked the day before';\n")
+    with prompt(standing_lake.settings) as terminal:
         assert "publish p1; minutes to 2026-01-15 11:59:00 UTC" in terminal.wait_for("playlake>")
         yield terminal
 
@@ -55,14 +47,14 @@ def ask(terminal: Terminal, text: str, until: str) -> str:
     return terminal.wait_for(until)
 
 
-def test_a_question_over_several_lines_is_in_the_history(terminal: Terminal, lake: Lake) -> None:
+def test_a_question_over_several_lines_is_in_the_history(terminal: Terminal, standing_lake: Lake) -> None:
     terminal.type("\x1b[A")  # the arrow up
     terminal.wait_for("SELECT 'asked the day before';")
     terminal.type("\x03SELECT rollup,\rsum(plays)::INT AS plays\rFROM quality_minute\rGROUP BY 1 ORDER BY 1;\r")
     shown = terminal.wait_for("(2 rows)")
     assert "rollup  plays\n------  -----\ntitle     600\ntotal     600\n(2 rows)" in shown
     terminal.wait_for(" ms\n")
-    history = lake.settings.home / "sql_history"
+    history = standing_lake.settings.home / "sql_history"
     assert "+sum(plays)::INT AS plays\n+FROM quality_minute\n+GROUP BY 1 ORDER BY 1;" in history.read_text()
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
 

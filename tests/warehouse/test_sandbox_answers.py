@@ -9,18 +9,14 @@ import pyarrow as pa
 import pytest
 
 from infra.errors import QueryError
-from tests.conftest import isolated_settings
 from tests.warehouse.lake import Lake
 from tests.warehouse.test_sandbox import one
 from warehouse.sandbox.pool import Sandbox
 
 
 @pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """For those who only ask: one publish, which stays."""
-    lake = Lake(isolated_settings(tmp_path_factory.mktemp("standing")))
-    lake.publish("p1")
-    with Sandbox(lake.settings, warm=1) as opened:
+def standing(standing_lake: Lake) -> Iterator[Sandbox]:
+    with Sandbox(standing_lake.settings, warm=1) as opened:
         yield opened
 
 

@@ -78,10 +78,8 @@ def _group(size: Size, number: int) -> list[Service]:
         first = number * each + place * size.blocks
         own = {block: blocks[block] for block in range(first, first + size.blocks)}
         others = {block: blocks[block] for block in blocks.keys() - own.keys()}
-        rows, hour = (
-            added([block.rows for block in own.values()]),
-            drawn(number * size.hours + place, size.seed, titles),
-        )
+        rows = added([block.rows for block in own.values()])
+        hour = drawn(number * size.hours + place, size.seed, titles)
         assert hour.incident is not None
         change, further = pool.change(own, hour.incident), pool.change(others, hour.incident)
         incident, quiet = judged(added([rows, change]), evaluator, hour), judged(rows, evaluator, Hour())

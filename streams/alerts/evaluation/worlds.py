@@ -1,8 +1,8 @@
 """Hours of a simulated service as minute rollups, by the stream worker's own fold, with incidents or without.
 
 Rollups are sums over viewers, and an incident touches no viewer but those whom it hits. So an hour is the sum of blocks
-of viewers, drawn from a pool that is simulated once; an hour with an incident is the same one less the viewers who can
-be hit, plus the same viewers with it. A test holds such a sum against an hour simulated whole.
+of viewers, each of which is simulated once; an hour with an incident is the same one less the viewers who can be hit,
+plus the same viewers with it. A test holds such a sum against an hour simulated whole.
 """
 
 from __future__ import annotations
