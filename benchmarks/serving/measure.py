@@ -21,7 +21,7 @@ from infra.errors import SetupError
 from infra.settings import ROOT
 from infra.setup.pages import find_browser
 from infra.waiting import until
-from schemas.registry import LIVE_QUALITY
+from schemas.registry import LIVE_ALERTS, LIVE_QUALITY
 from warehouse import publication
 
 SESSIONS = 100_000_000
@@ -57,7 +57,7 @@ def measure(runs: int, scale: float) -> Section:
         on.settings.warehouse.symlink_to(FOLDER)
         made = files.make(on.settings, int(SESSIONS * scale), CUTOVER)
         section.add(_told(made))
-        on.make(LIVE_QUALITY)
+        on.make(LIVE_QUALITY, LIVE_ALERTS)
         live = LiveMinutes(on.settings, CUTOVER)
         live.start()
         server = on.python("server", "warehouse.server")
