@@ -34,7 +34,7 @@ from starlette.types import Scope
 
 from infra import log
 from infra.errors import PlaylakeError, QueryError, RequestRefused, SettingsError
-from infra.http_server import HttpServer
+from infra.http_server import KEEP_ALIVE_S, HttpServer
 from infra.settings import Settings
 from warehouse import catalog, publication, retire
 from warehouse.access.body_limit import BodyLimit
@@ -182,6 +182,7 @@ async def serve(settings: Settings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
     server = HttpServer(config)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from infra.http_server import HttpServer
+from infra.http_server import KEEP_ALIVE_S, HttpServer
 from infra.settings import Settings
 from streams.intake.clients import Clients
 
@@ -41,8 +41,7 @@ def server(app: ASGIApp, settings: Settings, grace_s: float) -> uvicorn.Server:
         date_header=False,
         # Whom to believe about a client's address is a setting of ours.
         proxy_headers=False,
-        # Longer than the idle time of the usual load balancers (60 s).
-        timeout_keep_alive=75,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=round(grace_s),
     )
     return HttpServer(config)
