@@ -14,24 +14,34 @@ from warehouse.dashboard.title_shapes import Audience, Retention, TitleList, Tit
 MOST_TITLES = 300
 _MEMORY_BYTES = 96_000_000
 
+_OF_STRETCH = "FROM metrics.quality_minute WHERE rollup = 'title' AND minute >= $start AND minute < $stop"
+# Histograms are most of the work: only those of the titles that are shown, and most rows of a title have none.
 _LIST = f"""
 WITH watched AS (
-    SELECT content_id,
+    SELECT coalesce(content_id, '')                  AS content_id,
            average_viewers(watched_ms, $minutes)     AS viewers,
            sum(plays)::BIGINT                        AS plays,
            sum(watched_ms)::BIGINT                   AS watched_ms,
            stalled_share(stall_ms, watched_ms)       AS stalled_share,
-           start_failure_rate(start_failures, plays) AS start_failure_rate,
-           startup_histogram_sum(startup_histogram)  AS startups
-    FROM metrics.quality_minute WHERE rollup = 'title' AND minute >= $start AND minute < $stop GROUP BY content_id
+           start_failure_rate(start_failures, plays) AS start_failure_rate
+    {_OF_STRETCH} GROUP BY ALL
+),
+shown AS (
+    SELECT *, count(*) OVER () AS total
+    FROM watched ORDER BY watched_ms DESC, plays DESC, content_id LIMIT {MOST_TITLES}
+),
+started AS (
+    SELECT coalesce(content_id, '') AS content_id, startup_histogram_sum(startup_histogram) AS startups
+    {_OF_STRETCH} AND startup_histogram IS NOT NULL AND coalesce(content_id, '') IN (SELECT content_id FROM shown)
+    GROUP BY ALL
 )
-SELECT watched.* EXCLUDE (startups) REPLACE (coalesce(watched.content_id, '') AS content_id), catalogue.name,
-       startup_histogram_quantile_ms(startups, 0.95) AS startup_p95_ms, trending.change, trending.surge,
-       count(*) OVER () AS total
-FROM watched
+SELECT shown.*, catalogue.name, startup_histogram_quantile_ms(startups, 0.95) AS startup_p95_ms, trending.change,
+       trending.surge
+FROM shown
+LEFT JOIN started USING (content_id)
 LEFT JOIN ({{catalogue}}) AS catalogue USING (content_id)
 LEFT JOIN metrics.trending_titles AS trending USING (content_id)
-ORDER BY watched.watched_ms DESC, watched.plays DESC, watched.content_id LIMIT {MOST_TITLES}
+ORDER BY watched_ms DESC, shown.plays DESC, content_id
 """
 _AUDIENCE = """
 SELECT CAST(epoch(minute) AS BIGINT) // $step * $step AS step_at, average_viewers(watched_ms, $step / 60.0) AS viewers,
