@@ -39,6 +39,7 @@ from schemas.stage import StagedLayer
 from schemas.tables.restatements import RESTATEMENTS
 from streams.message import Message
 from tests.batch.world import (
+    NO_SPARK,
     START,
     TOPICS,
     approve,
@@ -70,8 +71,6 @@ GOLD = (
 OTHERS = ("gold.ads_daily", "gold.titles")
 """What is not made of sessions."""
 ADDITIVE = [table.name for table in gold_tables().values() if table.additive]
-NO_SPARK = "sc://127.0.0.1:1"
-"""Nobody answers there."""
 SENT = playback(seed=7, viewers=24)
 REPORTED = cmcd(seed=7, players=8)
 

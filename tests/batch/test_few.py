@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -16,10 +18,21 @@ from batch.silver.few.events import RECEIPT, first_copies
 from batch.silver.few.rows import Files, few_arrivals, part_of
 from batch.stage import Days, Job
 from infra.settings import Settings
+from schemas.fact import to_ms
 from schemas.registry import PLAYBACK
 from schemas.tables import BRONZE
 from streams.bronze_rows import Decoder
-from tests.batch.world import playback, write_bronze
+from tests.batch.world import (
+    NO_SPARK,
+    START,
+    expected_sessions,
+    numbered,
+    pass_through,
+    playback,
+    read,
+    wire,
+    write_bronze,
+)
 
 TABLE = BRONZE[PLAYBACK.name]
 SENT = playback(seed=5, viewers=9)
@@ -77,3 +90,32 @@ def test_what_came_is_few_only_when_the_log_tells_it_apart(settings: Settings, m
     assert asked(0, Days(day, day)) is None, "days are restated"
     monkeypatch.setattr(few_rows, "FEW", 49)
     assert asked(0) is None
+
+
+@pytest.mark.spark
+@pytest.mark.timeout(300)
+def test_a_session_that_nothing_new_is_of_changes_too(lake: Settings) -> None:
+    """It loses a row to a copy that was received earlier, under another session's id; or its time-out passes."""
+
+    def sent(
+        session: str, minute: int, received: int, event_id: str, kind: str = "heartbeat"
+    ) -> tuple[int, int, bytes]:
+        names = {"userId": "u", "sessionId": session, "contentId": "t", "deviceType": "web", "eventId": event_id}
+        event = wire(START + timedelta(minutes=minute), kind, **names)
+        return to_ms(START + timedelta(minutes=received)), 0, msgspec.json.encode(event)
+
+    first = [sent("loses", 0, 10, "a", "play"), sent("loses", 1, 10, "b"), sent("silent", 0, 10, "c", "play")]
+    later = [sent("gains", 0, 5, "b", "play"), sent("gains", 40, 60, "d")]
+    everything = numbered([*first, *later])
+    came = [one for one in everything if one.raw in {raw for *_, raw in first}]
+    write_bronze(lake, came)
+    assert pass_through(lake, "silver")
+    write_bronze(lake, [one for one in everything if one not in came])
+    assert pass_through(replace(lake, spark_remote=NO_SPARK), "silver")
+    found = read(lake, "silver.sessions")
+    assert found == expected_sessions(lake, everything)
+    assert {row["session_id"]: (row["event_count"], row["end_reason"]) for row in found} == {
+        "loses": (1, "timeout"),
+        "silent": (1, "timeout"),
+        "gains": (2, "open"),
+    }

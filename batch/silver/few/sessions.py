@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from batch.day_files import Layout, write_days
@@ -45,7 +45,8 @@ def stage_few(run: Run, base: int, now: datetime) -> tuple[int, int, Removed] | 
     parts = [new["group_id"], _silent(run, there, now), *(_losing(run, *one) for one in events.items())]
     groups = pc.unique(pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string()))
     had = there.having("group_id", groups, part_of(SESSIONS, HAD))
-    rows = list(_inputs(run, groups, _days(had, new), events, bronze))
+    days = _days(had, new)
+    rows = [input_schema().empty_table(), *(_inputs(run, groups, days, events, bronze) if days else ())]
     fold = fold_groups(to_ms(now), job.settings.session_timeout_s * 1000, is_mixed=True)
 
     def write(folder: str) -> None:
@@ -56,7 +57,7 @@ def stage_few(run: Run, base: int, now: datetime) -> tuple[int, int, Removed] | 
 
 
 def _new(run: Run) -> pa.Table | None:
-    """Group, day and moment of every record that has arrived; None when they are not few."""
+    """Group and day of every record that has arrived; None when they are not few."""
     import pyarrow as pa
 
     schema = pa.schema([("group_id", pa.string()), ("event_date", pa.date32())])
@@ -111,19 +112,15 @@ def _gone(run: Run, source: Source) -> pa.Array:
     return run.job.dataset_staged(source.events, REMOVED).to_table(["event_id"])["event_id"].combine_chunks()
 
 
-def _days(had: pa.Table, new: pa.Table) -> Days:
-    """The days in which all events of some groups lie: `batch/silver/span.py` says why."""
+def _days(had: pa.Table, new: pa.Table) -> Days | None:
+    """The days in which all events of some groups lie: `batch/silver/span.py` says why. None: there is no group."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    first = [pc.min(rows[name]).as_py() for rows, name in ((had, "start_date"), (new, "event_date"))]
-    heard = pc.add(had["last_received_at"], MAX_FUTURE)
-    ends = [pc.max(had["ended_at"]).as_py(), pc.max(heard).as_py()]
-    last = [*(end.date() for end in ends if end), pc.max(new["event_date"]).as_py()]
-    return Days(_least(first), max(day for day in last if day))
-
-
-def _least(days: list[date | None]) -> date:
-    return min(day for day in days if day)
+    ends = (pc.floor_temporal(at, unit="day") for at in (had["ended_at"], pc.add(had["last_received_at"], MAX_FUTURE)))
+    days = (had["start_date"], new["event_date"], *(end.cast(pa.date32()) for end in ends))
+    found = [day for each in days for day in pc.min_max(each).as_py().values() if day is not None]
+    return Days(min(found), max(found)) if found else None
 
 
 def _inputs(
