@@ -271,7 +271,7 @@ def test_any_split_and_any_order_come_to_the_same(
     gold's days are made whole (at first, where many rows came) or of what changed. The long ones are ten orders, with
     every topic; gold is published in between, and restated."""
     monkeypatch.setattr("batch.merge.AT_LEAST", 1)  # every file is written anew
-    monkeypatch.setattr("batch.gold.differences.FEW", 1000 if seed == 1 else 10 * seed)
+    monkeypatch.setattr("batch.gold.signed.FEW", 1000 if seed == 1 else 10 * seed)
     days_of_differences: list[list[str]] = []
 
     def written(days: DifferentDays, folder: str) -> None:
