@@ -55,7 +55,7 @@ def _value(rnd: random.Random, kind: str, name: str, is_nullable: bool) -> Any:
         return None
     match kind:
         case "string":
-            return rnd.choice(("a", "b", "ü'\\"))
+            return rnd.choice(("a", "b", "ü'\\", f"one in {rnd.randrange(4000)}"))  # groups of a row or two, too
         case "boolean":
             return rnd.random() < 0.5
         case "timestamp":
