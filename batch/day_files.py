@@ -1,4 +1,4 @@
-"""A stage's Parquet files, written from Arrow inside Spark's tasks: each task has one a day.
+"""A stage's Parquet files, written from Arrow inside Spark's tasks, or where it runs: each task has one a day.
 
 Rows that are Arrow columns already need not become Spark's rows to be written, which costs several times as much. A
 task that is tried again writes the same names; a file has its name once it is whole.
@@ -73,10 +73,16 @@ def _write(layout: Layout, folder: str, rows: Iterable[pa.RecordBatch]) -> Batch
 
     task = TaskContext.get()
     assert task is not None
-    with DayFiles(layout, Path(folder), task.partitionId()) as files:
+    count = write_days(layout, folder, rows, task.partitionId())
+    yield pa.RecordBatch.from_pydict({"rows": pa.array([count], pa.int64())})
+
+
+def write_days(layout: Layout, folder: str, rows: Iterable[pa.RecordBatch], task: int = 0) -> int:
+    """Write rows to `folder`, in this process. Returns how many there were."""
+    with DayFiles(layout, Path(folder), task) as files:
         for batch in rows:
             files.put(batch)
-    yield pa.RecordBatch.from_pydict({"rows": pa.array([files.rows], pa.int64())})
+    return files.rows
 
 
 def parquet_writer(file: Path, schema: pa.Schema, unique: Sequence[str]) -> pq.ParquetWriter:

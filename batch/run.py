@@ -15,7 +15,7 @@ from batch.commit import commit_table
 from batch.gold.stage import gold_tables, stage_gold
 from batch.silver.events import stage_events
 from batch.silver.sessions import stage_sessions
-from batch.spark import spark_session, spark_when_asked
+from batch.spark import spark_when_asked
 from batch.stage import Days, Job, new_stage_id
 from infra.errors import StageRefused
 from infra.settings import Settings
@@ -40,8 +40,8 @@ def stage(
     `is_whole`: all of it from the beginning of its sources, whatever its tables hold.
     """
     is_new = days is None and not is_whole
-    with spark_session(settings, is_little=is_new and is_little(settings, layer)) as spark:
-        job = Job(spark, settings, new_stage_id(), days, is_whole)
+    with spark_when_asked(settings, is_little=lambda: is_new and is_little(settings, layer)) as session:
+        job = Job(session, settings, new_stage_id(), days, is_whole)
         with job.memory.kept:
             tables = _silver(job) if layer == "silver" else _gold(job)
     if not tables:
@@ -65,7 +65,7 @@ def commit(settings: Settings, layer: StagedLayer) -> tuple[Manifest, dict[str, 
     tables = definitions(layer)
     names = [name for name in reversed(tables) if name in manifest.tables]
     first, others = ([name for name in names if (name == SESSIONS.name) is is_first] for is_first in (True, False))
-    with spark_when_asked(settings) as session:
+    with spark_when_asked(settings, is_own=True) as session:
 
         def one(name: str) -> int:
             started, staged = time.monotonic(), manifest.tables[name]

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 T = TypeVar("T")
+Session = Callable[[], "SparkSession"]
+"""Gives a Spark session, the same each time."""
 SHIPPED = ("infra", "schemas", "batch")
 """Folders that a function needs when it runs in a Python worker, maybe on another machine."""
 CONFLICTS = (
@@ -137,8 +139,10 @@ def _opened(url: str, code: Path, config: Mapping[str, str]) -> SparkSession:
 
 
 @contextmanager
-def spark_when_asked(settings: Settings) -> Iterator[Callable[[], SparkSession]]:
-    """A function that gives a session of one's own, opened when it is first asked for; any thread may ask."""
+def spark_when_asked(
+    settings: Settings, *, is_own: bool = False, is_little: Callable[[], bool] = lambda: False
+) -> Iterator[Session]:
+    """What opens a session when it is first asked for, and gives it; any thread may ask. See `spark_session`."""
     lock = Lock()
     with ExitStack() as opened:
         found: list[SparkSession] = []
@@ -146,7 +150,8 @@ def spark_when_asked(settings: Settings) -> Iterator[Callable[[], SparkSession]]
         def session() -> SparkSession:
             with lock:
                 if not found:
-                    found.append(opened.enter_context(spark_session(settings, is_own=True)))
+                    one = spark_session(settings, is_own=is_own, is_little=is_little())
+                    found.append(opened.enter_context(one))
                 return found[0]
 
         yield session
@@ -167,14 +172,14 @@ def code_zip(folder: Path) -> Path:
     return path.rename(path.with_name(f"playlake_{digest.hexdigest()}.zip"))
 
 
-def ensure_table(spark: SparkSession, path: str, table: Table) -> None:
+def ensure_table(session: Session, path: str, table: Table) -> None:
     """Create the Delta table that the contract describes, or add the columns that it has gained since."""
     there = columns_of(path)
     if there is not None:
         new = [column for column in table.columns if column.name not in there]
         # Two at once: one fails, and is run again by whoever started it.
         for addition in ([spark_ddl(new)] if new else []) + _new_parts(table, there):
-            spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({addition})")
+            session().sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({addition})")
         return
     # Who comes next asks for the rows that changed.
     properties = {"delta.enableChangeDataFeed": "true"}

@@ -49,18 +49,22 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
-from batch.day_files import WRITTEN, Layout, writing
-from batch.delta_log import replace_all, schema_of
+from deltalake import Schema
+
+from batch.day_files import WRITTEN, Layout, write_days, writing
+from batch.delta_log import nullable, replace_all, schema_of
 from batch.history import can_follow, log_of
+from batch.spark import Session
 from batch.staged_files import actions_of, added_files, clean, rows_of
 from infra.errors import LakeDamaged, SettingsError
 from infra.settings import Settings
-from schemas.derive import spark_ddl
+from schemas.derive import arrow_schema, spark_ddl
 from schemas.progress import Progress, commit_of, progress
-from schemas.table import Table
+from schemas.table import Column, Table
 
 if TYPE_CHECKING:
-    from deltalake import Schema
+    import pyarrow as pa
+    import pyarrow.dataset as ds
     from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger("batch.stage")
@@ -97,6 +101,10 @@ class Days:
     def sql(self, column: str) -> str:
         """The condition that a date column lies in the interval."""
         return f"{column} BETWEEN DATE'{self.first}' AND DATE'{self.last}'"
+
+    def has(self, day: str) -> bool:
+        """Whether a day, ISO text, lies in the interval."""
+        return str(self.first) <= day <= str(self.last)
 
     def each(self) -> list[str]:
         """Every day as ISO text."""
@@ -156,12 +164,17 @@ class Memory:
 class Job:
     """One run of one layer's staging: of what is new, of the days to restate, or of all as if nothing were there."""
 
-    spark: SparkSession
+    session: Session
     settings: Settings
     stage_id: str
     days: Days | None = None
     is_whole: bool = False
     memory: Memory = field(default_factory=Memory)
+
+    @property
+    def spark(self) -> SparkSession:
+        """Opened when it is first asked for: a run to which little has come may do without."""
+        return self.session()
 
     def path(self, table: Table) -> str:
         return table.path(self.settings.lake_root)
@@ -176,14 +189,35 @@ class Job:
 
     def read_staged(self, table: Table, suffix: str = "") -> DataFrame:
         """What this run has staged of a table: its files lie together, so no log need be asked."""
-        names = (table.grain[0], table.partition_by) if suffix == REMOVED else [column.name for column in table.columns]
-        schema = spark_ddl(column for column in table.columns if column.name in names)
-        folder = Path(table.staging_path(self.settings.lake_root) + suffix, self.stage_id)
+        columns, folder = self._staged(table, suffix)
         folder.mkdir(parents=True, exist_ok=True)  # nobody has made it where there were no rows
-        return self.spark.read.schema(schema).parquet(str(folder))
+        return self.spark.read.schema(spark_ddl(columns)).parquet(str(folder))
 
-    def stage(self, table: Table, rows: DataFrame, suffix: str = "") -> tuple[int, int]:
+    def dataset_staged(self, table: Table, suffix: str = "") -> ds.Dataset:
+        """The same, to be read by Arrow."""
+        import pyarrow as pa
+        import pyarrow.dataset as ds
+
+        columns, folder = self._staged(table, suffix)
+        schema = arrow_schema(columns)
+        days = ds.partitioning(pa.schema([schema.field(f"{table.partition_by}")]), flavor="hive")
+        files = [str(file) for file in sorted(folder.rglob("*.parquet"))]
+        return ds.dataset(files, schema, format="parquet", partitioning=days, partition_base_dir=str(folder))
+
+    def _staged(self, table: Table, suffix: str) -> tuple[list[Column], Path]:
+        """The columns, and the folder, of what this run has staged of a table, or of its removed keys."""
+        names = (table.grain[0], table.partition_by) if suffix == REMOVED else [column.name for column in table.columns]
+        folder = Path(table.staging_path(self.settings.lake_root) + suffix, self.stage_id)
+        return [column for column in table.columns if column.name in names], folder
+
+    def stage(self, table: Table, rows: DataFrame | pa.Table, suffix: str = "") -> tuple[int, int]:
         """Put rows into the table's staging table, in one commit. Returns its version and the number of rows."""
+        import pyarrow as pa
+
+        if isinstance(rows, pa.Table):
+            layout = Layout(f"{table.partition_by}", ()) if suffix else Layout.of(table)
+            schema = nullable(Schema.from_arrow(rows.schema))
+            return self.stage_files(table, schema, lambda folder: write_days(layout, folder, rows.to_batches()), suffix)
 
         def write(folder: str) -> None:
             if table.partition_by and any(kind.startswith("array") for _, kind in rows.dtypes):
@@ -219,7 +253,7 @@ class Job:
             return Watermark(complete=complete, now=now)
         return Watermark(complete=done.complete, now=done.now) if done else Watermark(complete={}, now=None)
 
-    def stage_removed(self, table: Table, gone: DataFrame) -> Removed:
+    def stage_removed(self, table: Table, gone: DataFrame | pa.Table) -> Removed:
         """Stage the keys of rows that go. `gone` has the table's key and its partition column."""
         at, count = self.stage(table, gone, REMOVED)
         if not count:

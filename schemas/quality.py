@@ -61,17 +61,15 @@ def sql_names() -> dict[str, str]:
 
     parts               every part, summed: lines of a SELECT, each with its comma
     startup_histogram   the histogram, as the last line of a SELECT
-    dimensions          of all rollups
-    rollups             the sets to group by, one a named rollup, each after the day and the minute
-    rollup              the name of a row's rollup, where it was grouped by the day, the minute and the dimensions
+    rollups             the sets of dimensions to group by, one a named rollup
+    rollup              the name of a row's rollup, where it was grouped by them
     part_names, rollup_names   for checks
     """
     return {
         "parts": "\n  ".join(f"sum(m.{part}) AS {part},  -- {doc}" for part, doc in PARTS.items()),
         "startup_histogram": startup_histogram("m"),
-        "dimensions": ", ".join(DIMENSIONS),
-        "rollups": ", ".join(f"({', '.join(('play_date', 'minute', *kept))})" for kept in ROLLUPS.values()),
-        "rollup": "CASE grouping_id() "
+        "rollups": ", ".join(f"({', '.join(kept)})" for kept in ROLLUPS.values()),
+        "rollup": f"CASE {' + '.join(f'{bit} * grouping({name})' for name, bit in _BITS.items())} "
         + " ".join(f"WHEN {_left_out(kept)} THEN '{name}'" for name, kept in ROLLUPS.items())
         + " END",
         "part_names": ", ".join(PARTS),
@@ -85,21 +83,26 @@ def startup_histogram(alias: str) -> str:
     Two buckets are counted by one sum, in its lower and its upper half: sums are what Spark groups by fastest, and to
     list buckets and count them in the end would be most of what fine tables cost. A half counts to 2,000 million.
     Most rows of a fine table have no startup: a list of zeros for each would be most of what it costs to write them.
+    No sum is below zero, so shifting it either way is the same; DuckDB knows this one only.
     """
     bucket, upper = f"{alias}.startup_bucket", 1 << 32
     counts = []
     for even in range(0, STARTUP_BUCKETS, 2):
         both = f"coalesce(sum(CASE {bucket} WHEN {even} THEN 1L WHEN {even + 1} THEN {upper}L ELSE 0L END), 0L)"
-        counts += [f"{both} & {upper - 1}L", f"shiftrightunsigned({both}, 32)"]
+        counts += [f"{both} & {upper - 1}L", f"shiftright({both}, 32)"]
     return (
         f"CASE WHEN count({bucket}) > 0 THEN array({', '.join(counts)}) END AS startup_histogram"
         "  -- startups by bucket: bucket i counts those in [2^(i/4), 2^((i+1)/4)) ms; null: no startups"
     )
 
 
+_BITS = {dimension: 1 << place for place, dimension in enumerate(DIMENSIONS)}
+"""One by one, where `grouping_id()` would be shorter: each engine has its own idea of which columns that is about."""
+
+
 def _left_out(kept: tuple[str, ...]) -> int:
-    """Spark's grouping_id() of a set that keeps these: a bit for each dimension that it leaves out, the last lowest."""
-    return sum(1 << place for place, dimension in enumerate(reversed(DIMENSIONS)) if dimension not in kept)
+    """Tells the sets of dimensions apart, by those that they do not keep."""
+    return sum(bit for dimension, bit in _BITS.items() if dimension not in kept)
 
 
 class MinuteParts(msgspec.Struct, array_like=True):

@@ -18,7 +18,8 @@ asks for one of them.
 `-- additive: events, watched_ms` says that every other column than those of the grain and the partition is a sum of
 whole numbers over rows of the one silver table that it is made of, none of them null (a list of numbers is null where
 all would be zero), and that each of these rows adds to one of the named columns. A late event then costs what it
-changes, and not the day (`batch/gold/differences.py`).
+changes, and not the day (`batch/gold/differences.py`). DuckDB runs the SELECT over the rows that changed: it must mean
+the same there as in Spark, which `tests/batch/test_signed.py` sees to.
 
 Without `-- partition:` the table is made anew whole: for what is small and tells a state, such as the catalogue.
 

@@ -290,41 +290,41 @@ CREATE OR REPLACE MACRO ad_fill_rate(ad_requests_filled, ad_requests) AS
 -- Startup score. How good a startup was. Unit: points, 0..100. 100 up to free_ms; beyond that it halves with every
 -- half_ms more. Null without a startup time. Source: Krishnan 2012, Mux.
 CREATE OR REPLACE MACRO startup_score(startup_ms, free_ms := 500, half_ms := 4000) AS
-  CASE WHEN startup_ms IS NOT NULL THEN CAST(round(100 * power(2, -greatest(startup_ms - free_ms, 0) / half_ms)) AS
-  BIGINT) END;
+  CASE WHEN startup_ms IS NOT NULL THEN CAST(round(round(100 * power(2, -greatest(startup_ms - free_ms, 0) /
+  half_ms), 6)) AS BIGINT) END;
 
 -- Smoothness score. How little a session was interrupted. Unit: points, 0..100. 100 × 2^−(stalled share / share_half +
 -- stalls a minute / per_minute_half), both of watched time; less than a minute watched counts as one, so that one stall
 -- does not ruin a short session. Null if nothing was watched. Source: Mux.
 CREATE OR REPLACE MACRO smoothness_score(stall_count, stall_ms, watched_ms, share_half := 0.1, per_minute_half := 2) AS
-  CASE WHEN watched_ms > 0 THEN CAST(round(100 * power(2, -(stall_ms / watched_ms / share_half + stall_count * 60000
-  / greatest(watched_ms, 60000) / per_minute_half))) AS BIGINT) END;
+  CASE WHEN watched_ms > 0 THEN CAST(round(round(100 * power(2, -(stall_ms / watched_ms / share_half + stall_count *
+  60000 / greatest(watched_ms, 60000) / per_minute_half)), 6)) AS BIGINT) END;
 
 -- Quality score. How good the picture was, as far as the bitrate tells. Unit: points, 0..100. 100 × ln(average bitrate
 -- / floor_kbps) / ln(full_kbps / floor_kbps), within 0..100: each doubling is worth the same. Null if no bitrate was
 -- told. Source: Spiteri 2016, Mux.
 CREATE OR REPLACE MACRO quality_score(bits_played, bitrate_media_ms, floor_kbps := 200, full_kbps := 6000) AS
-  CASE WHEN bitrate_media_ms > 0 THEN CAST(round(100 * least(1, ln(greatest(bits_played / bitrate_media_ms,
-  floor_kbps) / floor_kbps) / ln(full_kbps / floor_kbps))) AS BIGINT) END;
+  CASE WHEN bitrate_media_ms > 0 THEN CAST(round(round(100 * least(1, ln(greatest(bits_played / bitrate_media_ms,
+  floor_kbps) / floor_kbps) / ln(full_kbps / floor_kbps)), 6)) AS BIGINT) END;
 
 -- Success score. Whether playback worked at all. Unit: points, 0..100. 0 for a start failure; failed_points for a
 -- playback failure; for an exit before start, the startup score of the time that was waited, null below min_wait_ms;
 -- 100 for any other play; else null. Source: Mux.
 CREATE OR REPLACE MACRO success_score(is_start_failure, is_playback_failure, is_exit_before_start, starting_ms, is_started, failed_points := 20, min_wait_ms := 1000, free_ms := 500, half_ms := 4000) AS
   CASE WHEN is_start_failure THEN 0 WHEN is_playback_failure THEN failed_points WHEN is_exit_before_start THEN CASE
-  WHEN starting_ms >= min_wait_ms THEN CAST(round(100 * power(2, -greatest(starting_ms - free_ms, 0) / half_ms)) AS
-  BIGINT) END WHEN is_started THEN 100 END;
+  WHEN starting_ms >= min_wait_ms THEN CAST(round(round(100 * power(2, -greatest(starting_ms - free_ms, 0) /
+  half_ms), 6)) AS BIGINT) END WHEN is_started THEN 100 END;
 
 -- Experience score. One number for how good a session was. Unit: points, 0..100. Success score × the weighted geometric
 -- mean of startup, smoothness and quality score (each / 100, at least 0.01): exp(Σ weight × ln(score / 100) / Σ
 -- weight), over the scores that are known. Null without a success score. Source: Mux.
 CREATE OR REPLACE MACRO experience_score(success_score, startup_score, smoothness_score, quality_score, startup_weight := 1, smoothness_weight := 2, quality_weight := 1) AS
-  CASE WHEN success_score IS NOT NULL THEN CAST(round(success_score * exp(coalesce((CASE WHEN startup_score IS NULL
-  THEN 0 ELSE startup_weight * ln(greatest(startup_score, 1) / 100) END + CASE WHEN smoothness_score IS NULL THEN 0
-  ELSE smoothness_weight * ln(greatest(smoothness_score, 1) / 100) END + CASE WHEN quality_score IS NULL THEN 0 ELSE
-  quality_weight * ln(greatest(quality_score, 1) / 100) END) / nullif(CASE WHEN startup_score IS NULL THEN 0 ELSE
-  startup_weight END + CASE WHEN smoothness_score IS NULL THEN 0 ELSE smoothness_weight END + CASE WHEN
-  quality_score IS NULL THEN 0 ELSE quality_weight END, 0), 0))) AS BIGINT) END;
+  CASE WHEN success_score IS NOT NULL THEN CAST(round(round(success_score * exp(coalesce((CASE WHEN startup_score IS
+  NULL THEN 0 ELSE startup_weight * ln(greatest(startup_score, 1) / 100) END + CASE WHEN smoothness_score IS NULL
+  THEN 0 ELSE smoothness_weight * ln(greatest(smoothness_score, 1) / 100) END + CASE WHEN quality_score IS NULL THEN
+  0 ELSE quality_weight * ln(greatest(quality_score, 1) / 100) END) / nullif(CASE WHEN startup_score IS NULL THEN 0
+  ELSE startup_weight END + CASE WHEN smoothness_score IS NULL THEN 0 ELSE smoothness_weight END + CASE WHEN
+  quality_score IS NULL THEN 0 ELSE quality_weight END, 0), 0)), 6)) AS BIGINT) END;
 
 -- Score, average. The mean of a score over the sessions that have it. Unit: points, 0..100. Σ score / number of scores.
 -- Pass `<score>_sum` and `<score>_count` of any of the five.

@@ -4,9 +4,10 @@ A table says by `-- additive:` in its header that each row of silver adds whole 
 
     old row - what rows of silver that went had added + what rows that came add = the row as it is now
 
-exactly, whatever else the day holds. So the table's SELECT runs over the changed rows of silver alone, and Arrow does
-the rest: of the day's files it copies what no difference touches. The header names the parts of which each row of
-silver adds at least one; a row of gold where they are all zero is made of nothing, and is no more.
+exactly, whatever else the day holds. So the table's SELECT runs over the changed rows of silver alone
+(`batch/gold/signed.py`), and Arrow does the rest: of the day's files it copies what no difference touches. The header
+names the parts of which each row of silver adds at least one; a row of gold where they are all zero is made of nothing,
+and is no more.
 
 Where anything is in doubt, days are made anew whole: the table's definition has changed, days were restated by hand,
 silver no longer tells what changed, there is much of it, or a difference does not fit its row.
@@ -15,17 +16,15 @@ silver no longer tells what changed, there is much of it, or a difference does n
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
 from batch.day_files import DayFiles, Layout
-from batch.history import is_feed_whole, rows_brought
+from batch.gold.signed import SIGN
 from infra.data_files import DataFile, columns_as, data_files, has_deleted_rows
 from schemas.progress import Progress
 
@@ -33,20 +32,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
-    from pyspark.sql import SparkSession
 
-    from batch.stage import Job
     from schemas.table import Table
 
     Numbers = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
-
-log = logging.getLogger("batch.gold")
-
-FEW = 50_000
-"""Rows of silver that came: of more the differences would not be few. They are in memory, some 10 kB a row."""
-SIGN = "_sign"
-GONE, CAME = "'delete', 'update_preimage'", "'insert', 'update_postimage'"
 
 
 class Misfit(Exception):
@@ -66,40 +56,6 @@ def may_differ(table: Table, done: Progress | None, sources: Iterable[str], defi
         and done.definition == definition
         and all(name in done.complete and done.read.get(name) == done.complete[name] for name in sources)
     )
-
-
-def changed_rows(job: Job, source: Table, after: int, until: int) -> str | None:
-    """A view of the rows of a silver table that versions `(after, until]` put in or took out, until the run ends.
-
-    None when they are not few, or no longer known.
-    """
-    return job.memory.once((changed_rows, source.full_name, after, until), partial(_view, job, source, after, until))
-
-
-def _view(job: Job, source: Table, after: int, until: int) -> str | None:
-    path = job.path(source)
-    came = rows_brought(path, after, until)
-    if came is None or came > FEW or not is_feed_whole(path, after, until):
-        return None
-    feed = job.spark.read.format("delta").option("readChangeFeed", "true")
-    rows = feed.option("startingVersion", after + 1).option("endingVersion", until).load(path).persist()
-    job.memory.kept.callback(rows.unpersist)
-    name = f"changed_{source.name}_{job.stage_id.replace('-', '_')}_{after}"
-    rows.createOrReplaceTempView(name)
-    job.memory.kept.callback(job.spark.catalog.dropTempView, name)
-    return name
-
-
-def signed(spark: SparkSession, view: str, select: Callable[[str], str]) -> pa.Table:
-    """What rows that came add, and what those that went had added: `SIGN` is 1 or -1.
-
-    select   the table's SELECT, given what stands for its source
-    """
-    parts = (
-        f"SELECT *, {sign} AS {SIGN} FROM ({select(f'(SELECT * FROM {view} WHERE _change_type IN ({kinds}))')})"
-        for kinds, sign in ((GONE, -1), (CAME, 1))
-    )
-    return spark.sql(" UNION ALL ".join(parts)).toArrow()
 
 
 @dataclass(frozen=True)

@@ -22,4 +22,4 @@ SELECT
   $parts
   $startup_histogram
 FROM (SELECT to_date(each.minute) AS play_date, each.* FROM silver.sessions LATERAL VIEW explode(minutes) AS each) AS m
-GROUP BY play_date, minute, $dimensions GROUPING SETS ($rollups)
+GROUP BY play_date, minute, GROUPING SETS ($rollups)

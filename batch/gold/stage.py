@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from batch.delta_log import create, nullable, schema_of
 from batch.gold.changed import changed_days
-from batch.gold.differences import DifferentDays, Misfit, changed_rows, definition_of, may_differ, signed
+from batch.gold.differences import DifferentDays, Misfit, definition_of, may_differ
+from batch.gold.duckdb_sql import in_duckdb
+from batch.gold.signed import changed_rows, signed
 from batch.history import days_there, is_same, version
 from batch.stage import Days, Job, in_dates
 from infra.errors import SettingsError
@@ -89,10 +91,11 @@ def _differences(job: Job, table: Table, done: Progress | None, read: dict[str, 
     ):  # fmt: skip
         return None
     [source] = sources
-    view = changed_rows(job, source, done.complete[source.full_name], read[source.full_name])
-    if view is None:
+    changed = changed_rows(job, source, done.complete[source.full_name], read[source.full_name])
+    if changed is None:
         return None
-    changes = signed(job.spark, view, lambda rows: SOURCE.sub(rows, _without_comments(table.sql)))
+    select = in_duckdb(_without_comments(table.sql))
+    changes = signed(changed, lambda rows: SOURCE.sub(rows, select))
     try:
         days = DifferentDays.of(table, path, base, changes)
         if days is None:

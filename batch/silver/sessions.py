@@ -14,7 +14,6 @@ id, less one. A copy under another group's id is a duplicate as well (silver kee
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -22,90 +21,27 @@ from typing import TYPE_CHECKING
 from deltalake import Schema
 
 from batch.day_files import WRITTEN, Layout, writing
-from batch.history import has_new_files, rows_in, version
-from batch.silver.events import arrivals, later, look, suspects_of
-from batch.silver.fold import COPIES, INPUT_COLUMNS, REPORT_INPUT_COLUMNS, fold_groups
+from batch.history import has_new_files, version
+from batch.silver.arrivals import arrivals, later, look, suspects_of
+from batch.silver.few.sessions import stage_few
+from batch.silver.fold import COPIES, fold_groups
+from batch.silver.sources import SOURCES, Run, Source, input_schema
 from batch.silver.span import OF_SPAN, Span, span_of
 from batch.spark import ensure_table
 from batch.stage import REMOVED, Days, Job, Removed, in_dates
-from schemas.derive import arrow_schema, spark_ddl
+from schemas.derive import arrow_schema
 from schemas.fact import to_ms
 from schemas.progress import Progress, progress
-from schemas.registry import CMCD, PLAYBACK
 from schemas.stage import StagedTable
-from schemas.table import Table
-from schemas.tables import BRONZE, SILVER_EVENTS
 from schemas.tables.sessions import SESSIONS
-from schemas.topic import EventTopic
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """A topic that sessions are made of."""
-
-    topic: EventTopic
-    group: str
-    """The group of a row of its tables, in SQL."""
-    columns: tuple[str, ...]
-    """What the fold needs of a row."""
-
-    @property
-    def bronze(self) -> Table:
-        return BRONZE[self.topic.name]
-
-    @property
-    def events(self) -> Table:
-        return SILVER_EVENTS[self.topic.name]
-
-    @property
-    def group_id(self) -> str:
-        return f"{self.group} AS group_id"
-
 
 AT_LEAST = 2
 """Tasks of the fold."""
 ROWS_OF_A_TASK = 500_000
 """Their columns are some 150 MB."""
-SOURCES = (Source(PLAYBACK, "group_id", INPUT_COLUMNS), Source(CMCD, "session_id", REPORT_INPUT_COLUMNS))
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run: what it reads, of each source that has any record."""
-
-    job: Job
-    staged: Mapping[str, StagedTable]
-    """Table name → what this run stages of the events themselves."""
-    after: Mapping[Source, int | None]
-    until: Mapping[Source, int]
-
-    def new(self) -> DataFrame:
-        """Group, day and moment of every record that has arrived."""
-        return _union(
-            arrivals(self.job, source.topic, self.after[source], until).selectExpr(
-                source.group_id, "event_date", "occurred_at"
-            )
-            for source, until in self.until.items()
-            if self.job.days is not None or not _at_least(self.after[source], until)
-        )
-
-    def events(self, source: Source) -> StagedTable | None:
-        return self.staged.get(source.events.name)
-
-    def count(self) -> int:
-        """How many events silver will have once this stage is committed, or somewhat more."""
-        staged = sum(events.rows for source in self.until if (events := self.events(source)))
-        if self.job.is_whole:
-            return staged
-        return staged + sum(rows_in(self.job.path(source.events), self.base(source)) for source in self.until)
-
-    def base(self, source: Source) -> int | None:
-        """Version of the silver table of events that this run builds on."""
-        events = self.events(source)
-        return events.base if events else version(self.job.path(source.events))
 
 
 def stage_sessions(job: Job, staged: Mapping[str, StagedTable]) -> StagedTable | None:
@@ -120,7 +56,7 @@ def stage_sessions(job: Job, staged: Mapping[str, StagedTable]) -> StagedTable |
     bronze = {source: job.path(source.bronze) for source in until}
     if not any(has_new_files(bronze[source], None if job.days else after[source], at) for source, at in until.items()):
         return None
-    ensure_table(job.spark, job.path(SESSIONS), SESSIONS)
+    ensure_table(job.session, job.path(SESSIONS), SESSIONS)
     base = version(job.path(SESSIONS)) or 0
     run = Run(
         job, staged, after, {source: at for source, at in until.items() if has_new_files(bronze[source], None, at)}
@@ -129,20 +65,7 @@ def stage_sessions(job: Job, staged: Mapping[str, StagedTable]) -> StagedTable |
     if now is None:
         return None
 
-    there = job.read(SESSIONS, base)
-    new = run.new()
-    groups = None
-    if job.days is not None:
-        groups = new.select("group_id").union(there.where(_alive_in(job.days)).select("group_id"))
-    elif any(at is not None for at in after.values()):
-        groups = new.select("group_id").union(_restless(run, there, now))
-    had, span = there, None
-    if groups is not None:
-        groups = _kept(job, groups.distinct())
-        had = _kept(job, there.join(groups, "group_id", "left_semi").select(*OF_SPAN, "session_id"))
-        span = span_of(had, new)
-    at, rows = _fold(job, _inputs(run, groups, span), now, run.count() if groups is None else None)
-    removed = Removed() if done is None else job.stage_removed(SESSIONS, had.select("session_id", "start_date"))
+    at, rows, removed = stage_few(run, base, now) or _stage_by_spark(run, done, base, now)
     sources = {source.bronze.full_name: version for source, version in until.items()}
     return StagedTable(
         version=at,
@@ -152,6 +75,34 @@ def stage_sessions(job: Job, staged: Mapping[str, StagedTable]) -> StagedTable |
         removed=removed.version,
         dates=removed.dates,
         **job.watermark(done, sources, now),
+    )
+
+
+def _stage_by_spark(run: Run, done: Progress | None, base: int, now: datetime) -> tuple[int, int, Removed]:
+    """Version and rows of the stage, and what goes."""
+    job = run.job
+    there = job.read(SESSIONS, base)
+    new = _new(run)
+    groups = None
+    if job.days is not None:
+        groups = new.select("group_id").union(there.where(_alive_in(job.days)).select("group_id"))
+    elif any(at is not None for at in run.after.values()):
+        groups = new.select("group_id").union(_restless(run, there, now))
+    had, span = there, None
+    if groups is not None:
+        groups = _kept(job, groups.distinct())
+        had = _kept(job, there.join(groups, "group_id", "left_semi").select(*OF_SPAN, "session_id"))
+        span = span_of(had, new)
+    at, rows = _fold(job, _inputs(run, groups, span), now, run.count() if groups is None else None)
+    removed = Removed() if done is None else job.stage_removed(SESSIONS, had.select("session_id", "start_date"))
+    return at, rows, removed
+
+
+def _new(run: Run) -> DataFrame:
+    """Group, day and moment of every record that has arrived."""
+    return _union(
+        arrivals(run.job, source.topic, after, until).selectExpr(source.group_id, "event_date", "occurred_at")
+        for source, after, until in run.unseen()
     )
 
 
@@ -166,10 +117,6 @@ def _version_of(job: Job, source: Source, events: StagedTable | None) -> int | N
     return events.sources[source.bronze.full_name] if events else version(job.path(source.bronze))
 
 
-def _at_least(after: int | None, until: int) -> bool:
-    return after is not None and after >= until
-
-
 def _now(run: Run, done: Progress | None) -> datetime | None:
     """The clock of the run. A restated day does not move it."""
     known = done.now if done else None
@@ -179,7 +126,7 @@ def _now(run: Run, done: Progress | None) -> datetime | None:
             last = events or progress(run.job.path(source.events))
             known = later(known, last.now if last else None)
     if known is None:
-        everything = Job(run.job.spark, run.job.settings, run.job.stage_id)
+        everything = Job(run.job.session, run.job.settings, run.job.stage_id)
         for source, until in run.until.items():
             known = later(known, look(arrivals(everything, source.topic, None, until)).now)
     return known
@@ -207,20 +154,12 @@ def _restless(run: Run, there: DataFrame, now: datetime) -> DataFrame:
 
 def _inputs(run: Run, groups: DataFrame | None, span: Span | None) -> DataFrame:
     """Rows and tallies of all sources, under the columns of all."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
     parts = [_rows(run, source, groups, span) for source in run.until]
     parts += [_copies(run, source, groups, span) for source in run.until]
-    empty = run.job.spark.createDataFrame([], ", ".join(f"{name} {kind}" for name, kind in _column_types().items()))
+    empty = run.job.spark.createDataFrame([], from_arrow_schema(input_schema()))
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts, empty)
-
-
-def _column_types() -> dict[str, str]:
-    """The input's columns: every source's, whether or not the source is there."""
-    types = {COPIES: "BIGINT"}
-    for source in SOURCES:
-        columns = {column.name: column for column in source.events.columns}
-        for name in source.columns:
-            types[name] = spark_ddl([columns[name]]).split()[1] if name in columns else "STRING"
-    return types
 
 
 def _rows(run: Run, source: Source, groups: DataFrame | None, span: Span | None) -> DataFrame:

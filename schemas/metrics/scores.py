@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from schemas.metrics.metric import Example, Metric, ratio
 
-_WAIT = "CAST(round(100 * power(2, -greatest({ms} - free_ms, 0) / half_ms)) AS BIGINT)"
+
+def _points(sql: str) -> str:
+    """The nearest whole number. Engines differ in the last digits of a power or a logarithm: without those, half a
+    point is half a point in each of them."""
+    return f"CAST(round(round({sql}, 6)) AS BIGINT)"
+
+
+_WAIT = _points("100 * power(2, -greatest({ms} - free_ms, 0) / half_ms)")
 _WAIT_OPTIONS = {"free_ms": "500", "half_ms": "4000"}
 _GOOD = "0 play\n0.5 first_frame bitrate_kbps=6000\n600.5 stop"
 _MIXED = (
@@ -51,8 +58,12 @@ METRICS = (
         "watched.",
         unit="points, 0..100",
         worse="lower",
-        sql="CASE WHEN watched_ms > 0 THEN CAST(round(100 * power(2, -(stall_ms / watched_ms / share_half"
-        " + stall_count * 60000 / greatest(watched_ms, 60000) / per_minute_half))) AS BIGINT) END",
+        sql="CASE WHEN watched_ms > 0 THEN "
+        + _points(
+            "100 * power(2, -(stall_ms / watched_ms / share_half"
+            " + stall_count * 60000 / greatest(watched_ms, 60000) / per_minute_half))"
+        )
+        + " END",
         parts=("stall_count", "stall_ms", "watched_ms"),
         options={"share_half": "0.1", "per_minute_half": "2"},
         counted="How long and how often, since many short stalls are worse than one of the same length.",
@@ -77,8 +88,12 @@ METRICS = (
         "worth the same. Null if no bitrate was told.",
         unit="points, 0..100",
         worse="lower",
-        sql="CASE WHEN bitrate_media_ms > 0 THEN CAST(round(100 * least(1, ln(greatest(bits_played / bitrate_media_ms,"
-        " floor_kbps) / floor_kbps) / ln(full_kbps / floor_kbps))) AS BIGINT) END",
+        sql="CASE WHEN bitrate_media_ms > 0 THEN "
+        + _points(
+            "100 * least(1, ln(greatest(bits_played / bitrate_media_ms, floor_kbps) / floor_kbps)"
+            " / ln(full_kbps / floor_kbps))"
+        )
+        + " END",
         parts=("bits_played", "bitrate_media_ms"),
         options={"floor_kbps": "200", "full_kbps": "6000"},
         counted="Media time at each bitrate.",
@@ -131,13 +146,18 @@ METRICS = (
         "success score.",
         unit="points, 0..100",
         worse="lower",
-        sql="CASE WHEN success_score IS NOT NULL THEN CAST(round(success_score * exp(coalesce(("
-        "CASE WHEN startup_score IS NULL THEN 0 ELSE startup_weight * ln(greatest(startup_score, 1) / 100) END"
-        " + CASE WHEN smoothness_score IS NULL THEN 0 ELSE smoothness_weight * ln(greatest(smoothness_score, 1) / 100)"
-        " END + CASE WHEN quality_score IS NULL THEN 0 ELSE quality_weight * ln(greatest(quality_score, 1) / 100) END)"
-        " / nullif(CASE WHEN startup_score IS NULL THEN 0 ELSE startup_weight END"
-        " + CASE WHEN smoothness_score IS NULL THEN 0 ELSE smoothness_weight END"
-        " + CASE WHEN quality_score IS NULL THEN 0 ELSE quality_weight END, 0), 0))) AS BIGINT) END",
+        sql="CASE WHEN success_score IS NOT NULL THEN "
+        + _points(
+            "success_score * exp(coalesce(("
+            "CASE WHEN startup_score IS NULL THEN 0 ELSE startup_weight * ln(greatest(startup_score, 1) / 100) END + "
+            "CASE WHEN smoothness_score IS NULL THEN 0 ELSE smoothness_weight * ln(greatest(smoothness_score, 1) / 100)"
+            " END + "
+            "CASE WHEN quality_score IS NULL THEN 0 ELSE quality_weight * ln(greatest(quality_score, 1) / 100) END)"
+            " / nullif(CASE WHEN startup_score IS NULL THEN 0 ELSE startup_weight END"
+            " + CASE WHEN smoothness_score IS NULL THEN 0 ELSE smoothness_weight END"
+            " + CASE WHEN quality_score IS NULL THEN 0 ELSE quality_weight END, 0), 0))"
+        )
+        + " END",
         parts=("success_score", "startup_score", "smoothness_score", "quality_score"),
         options={"startup_weight": "1", "smoothness_weight": "2", "quality_weight": "1"},
         counted="A geometric mean: a session that stalls all the time is not saved by a sharp picture.",

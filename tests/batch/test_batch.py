@@ -39,6 +39,7 @@ from schemas.stage import StagedLayer
 from schemas.tables.restatements import RESTATEMENTS
 from streams.message import Message
 from tests.batch.world import (
+    NO_SPARK,
     START,
     TOPICS,
     approve,
@@ -266,10 +267,11 @@ ORDERS = [pytest.param(1, 3, id="1-in-3")] + [
 def test_any_split_and_any_order_come_to_the_same(
     lake: Settings, whole: Whole, seed: int, pieces: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whenever silver's files are merged, and whether gold's days are made whole (at first, where many rows came) or of
-    what changed. The long ones are ten orders, with every topic; gold is published in between, and restated."""
+    """Whenever silver's files are merged, whether silver is made by Spark or, of few records, without, and whether
+    gold's days are made whole (at first, where many rows came) or of what changed. The long ones are ten orders, with
+    every topic; gold is published in between, and restated."""
     monkeypatch.setattr("batch.merge.AT_LEAST", 1)  # every file is written anew
-    monkeypatch.setattr("batch.gold.differences.FEW", 1000 if seed == 1 else 10 * seed)
+    monkeypatch.setattr("batch.gold.signed.FEW", 1000 if seed == 1 else 10 * seed)
     days_of_differences: list[list[str]] = []
 
     def written(days: DifferentDays, folder: str) -> None:
@@ -292,7 +294,9 @@ def test_any_split_and_any_order_come_to_the_same(
             write_bronze(lake, reported[half:] if n else reported[:half], CMCD)
             for topic, events in others.items() if is_long else ():
                 write_bronze(lake, events[1:] if n else events[:1], topic)
-        assert pass_through(lake, "silver")
+        is_few = n > 0 and (n + seed) % 2 == 1
+        monkeypatch.setattr("batch.silver.few.rows.FEW", len(sent) if is_few else 0)
+        assert pass_through(replace(lake, spark_remote=NO_SPARK) if is_few else lake, "silver")
         if n:
             assert pass_through(lake, "gold")
         else:

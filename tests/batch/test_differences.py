@@ -17,7 +17,8 @@ from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.gold.differences import SIGN, DifferentDays, Misfit, may_differ
+from batch.gold.differences import DifferentDays, Misfit, may_differ
+from batch.gold.signed import SIGN
 from schemas.progress import Progress
 from schemas.table import Table
 

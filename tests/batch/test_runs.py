@@ -49,7 +49,7 @@ def test_a_table_from_before_gains_columns_and_parts_at_their_places(lake: Setti
             "is_started",
             *(f"minutes.element.{x}" for x in ("starts", "ad_errors")),
         }
-        ensure_table(spark, path, SESSIONS)
+        ensure_table(lambda: spark, path, SESSIONS)
     assert columns_of(path) == known_columns()
     (minutes,) = [field for field in DeltaTable(path).schema().fields if field.name == "minutes"]
     found = [field.name for field in minutes.type.element_type.fields]  # type: ignore[union-attr]
@@ -60,7 +60,7 @@ def test_a_stage_without_rows_is_there_each_time(lake: Settings) -> None:
     """Nothing but copies has come, twice; or no title tells positions."""
     with spark_session(lake) as spark:
         rows = spark.sql("SELECT DATE'2026-01-15' AS start_date, 'a' AS session_id WHERE false")
-        staged = [Job(spark, lake, f"s{n}").stage(SESSIONS, rows) for n in range(3)]
+        staged = [Job(lambda: spark, lake, f"s{n}").stage(SESSIONS, rows) for n in range(3)]
     assert staged == [(1, 0), (2, 0), (3, 0)], "version 0 made the table"
 
 

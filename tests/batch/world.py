@@ -33,6 +33,8 @@ from streams.message import Message
 
 START = datetime(2026, 1, 15, 22, 0, tzinfo=UTC)
 DAY_MS = 86_400_000
+NO_SPARK = "sc://127.0.0.1:1"
+"""Nobody answers there."""
 
 
 def wire(at: datetime, kind: str, **fields: Any) -> dict[str, Any]:
