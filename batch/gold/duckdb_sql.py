@@ -22,10 +22,9 @@ def in_duckdb(sql: str) -> str:
         tree = sqlglot.parse_one(sql, read="spark")
         for cast in list(tree.find_all(exp.TryCast)):  # what cannot be cast is an error in Spark, too, and no null
             cast.replace(exp.Cast(**cast.args))
-        for count in list(tree.find_all(exp.CountIf)):  # DuckDB's count_if of nothing but nulls is null
-            where = exp.Where(this=count.this)
-            count.replace(exp.Filter(this=exp.Count(this=exp.Star()), expression=where))
-        return tree.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
+        for count in list(tree.find_all(exp.CountIf)):  # DuckDB's is null where nothing is known, Spark's is 0
+            count.replace(exp.Count(this=exp.Case(ifs=[exp.If(this=count.this, true=exp.Literal.number(1))])))
+        return tree.sql("duckdb", copy=False, unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:
         msg = f"expected a SELECT that can be said in DuckDB's SQL as well as in Spark's; {error}"
         raise SettingsError(msg) from None

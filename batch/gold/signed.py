@@ -32,6 +32,10 @@ LONG = {"HUGEINT": "BIGINT", "HUGEINT[]": "BIGINT[]"}
 """A sum of whole numbers has 128 bits in DuckDB; in Spark, and in the tables, it has 64."""
 
 
+class TooMuch(Exception):
+    """Changed rows whose sums take more memory than `MEMORY`."""
+
+
 def changed_rows(job: Job, source: Table, after: int, until: int) -> DuckDBPyConnection | None:
     """The rows of a silver table that versions `(after, until]` put in or took out, until the run ends.
 
@@ -80,17 +84,26 @@ def held(feed: pa.RecordBatchReader, kept: ExitStack) -> DuckDBPyConnection:
 
 
 def signed(changed: DuckDBPyConnection, select: Callable[[str], str]) -> pa.Table:
-    """What the rows that came add, and what those that went had added: `SIGN` is 1 or -1.
+    """What the rows that came add, and what those that went had added: `SIGN` is 1 or -1. Raises TooMuch.
 
     changed   as `changed_rows` gives it; any thread may ask
     select    the table's SELECT in DuckDB's SQL, given what stands for its source
     """
-    parts = (
-        f"SELECT *, {sign} AS {SIGN} FROM ({select(f'(SELECT * FROM changed WHERE _change_type IN ({kinds}))')})"
-        for kinds, sign in ((GONE, -1), (CAME, 1))
-    )
+    import pyarrow as pa
+
     with changed.cursor() as connection:
-        rows = connection.sql(" UNION ALL ".join(parts))
-        kinds = zip(rows.columns, map(str, rows.types), strict=True)
-        columns = (f'"{name}"::{LONG.get(kind, kind)} AS "{name}"' for name, kind in kinds)
+        return pa.concat_tables([_half(connection, select, kinds, sign) for kinds, sign in ((GONE, -1), (CAME, 1))])
+
+
+def _half(connection: DuckDBPyConnection, select: Callable[[str], str], kinds: str, sign: int) -> pa.Table:
+    import duckdb
+
+    source = f"(SELECT * FROM changed WHERE _change_type IN ({kinds}))"
+    rows = connection.sql(f"SELECT *, {sign} AS {SIGN} FROM ({select(source)})")
+    types = zip(rows.columns, map(str, rows.types), strict=True)
+    columns = (f'"{name}"::{LONG.get(kind, kind)} AS "{name}"' for name, kind in types)
+    try:
         return rows.project(", ".join(columns)).to_arrow_table()
+    except duckdb.OutOfMemoryException:
+        msg = f"what changed takes more than {MEMORY}"
+        raise TooMuch(msg) from None

@@ -18,7 +18,7 @@ from batch.delta_log import create, nullable, schema_of
 from batch.gold.changed import changed_days
 from batch.gold.differences import DifferentDays, Misfit, definition_of, may_differ
 from batch.gold.duckdb_sql import in_duckdb
-from batch.gold.signed import changed_rows, signed
+from batch.gold.signed import TooMuch, changed_rows, signed
 from batch.history import days_there, is_same, version
 from batch.stage import Days, Job, in_dates
 from infra.errors import SettingsError
@@ -95,14 +95,14 @@ def _differences(job: Job, table: Table, done: Progress | None, read: dict[str, 
     if changed is None:
         return None
     select = in_duckdb(_without_comments(table.sql))
-    changes = signed(changed, lambda rows: SOURCE.sub(rows, select))
     try:
+        changes = signed(changed, lambda rows: SOURCE.sub(rows, select))
         days = DifferentDays.of(table, path, base, changes)
         if days is None:
             return None
         at, count = job.stage_files(table, nullable(days.base.schema()), days.write)
-    except Misfit as problem:
-        log.warning("days anew: what changed does not fit the table: %s", problem, extra={"table": table.full_name})
+    except (Misfit, TooMuch) as problem:
+        log.warning("days anew: what changed does not fit: %s", problem, extra={"table": table.full_name})
         return None
     return at, count, base, days.dates
 

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from batch.gold.duckdb_sql import in_duckdb
-from batch.gold.signed import CAME, GONE, SIGN, changed_rows, held, signed
+from batch.gold.signed import CAME, GONE, SIGN, TooMuch, changed_rows, held, signed
 from batch.gold.stage import SOURCE, _without_comments, gold_tables
 from batch.spark import spark_session
 from batch.stage import Job
@@ -111,9 +112,23 @@ def test_every_name_of_a_select_is_known_to_duckdb(table: Table) -> None:
     assert all(kind in (pa.int64(), pa.list_(pa.int64())) for kind in others)
 
 
+def test_what_takes_more_memory_than_there_is_is_told_so() -> None:
+    table = gold_tables()["quality_minute"]
+    with ExitStack() as kept:
+        changed = held(sessions(1000).to_reader(), kept)
+        changed.execute("SET memory_limit = '2MB'")
+        with pytest.raises(TooMuch, match="what changed takes more than 1GB"):
+            signed(changed, lambda source: SOURCE.sub(source, in_duckdb(select(table))))
+
+
 def test_a_select_that_duckdb_has_no_words_for_is_an_error() -> None:
     with pytest.raises(SettingsError, match="can be said in DuckDB's SQL as well as in Spark's"):
         in_duckdb("SELECT a FROM silver.sessions GROUP BY a, b GROUPING SETS (a)")
+
+
+def test_what_is_counted_is_a_number_where_nothing_is_known() -> None:
+    sql = in_duckdb("SELECT count_if(a) AS b FROM silver.sessions")
+    assert duckdb.sql(SOURCE.sub("(SELECT NULL::BOOLEAN AS a)", sql)).fetchall() == [(0,)]
 
 
 def test_what_cannot_be_cast_is_an_error_and_no_null() -> None:
