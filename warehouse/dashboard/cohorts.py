@@ -1,6 +1,6 @@
 """Answers of the page Quality: a metric by cohort, over time, and the sessions behind it.
 
-Answers are kept by question, publish and, where they reach into live minutes, the second of the live state.
+Answers are kept by question until the next publish, those that reach into live minutes until the live state moves on.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Explorer(Reader):
         live_at = self._files.one(questions.NOW)["newest_at"]
         asked = _asked(question, planned, publish, live_at)
         self._columns(whole_hours.TABLE)
-        return self._kept((kind, question, planned, _known_by(asked)), lambda: make(asked))
+        return self._kept((kind, question, planned), lambda: make(asked), _state(asked))
 
     def _cohorts(self, asked: Asked) -> Cohorts:
         question = asked.question
@@ -235,8 +235,8 @@ def _asked(question: Question, planned: Plan, publish: Publish, live_at: int | N
     return Asked(question, planned, basis, values)
 
 
-def _known_by(asked: Asked) -> tuple[Publish, int, int]:
-    """What an answer is kept by: one about the newest days need not be made again for each second that adds to them."""
+def _state(asked: Asked) -> tuple[Publish, int, int]:
+    """What an answer is made of: one about the newest days is not made again for each second that adds to them."""
     basis = asked.basis
     if basis.live_at is None or not asked.question.span_s:
         return basis.publish, basis.start_at, basis.live_at or basis.stop_at

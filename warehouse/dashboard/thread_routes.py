@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ STATUS = {"refused": 422, "timeout": 408, "too_large": 413}
 class Answering(Protocol):
     """What answers: asked from one thread, interrupted from any."""
 
+    def catch_up(self) -> None: ...
     def interrupt(self) -> None: ...
     def close(self) -> None: ...
 
@@ -42,9 +44,12 @@ class ThreadRoutes(Generic[R]):
 
     async def _in_thread(self, work: Callable[[], msgspec.Struct]) -> Response:
         try:
-            return as_json(await asyncio.get_running_loop().run_in_executor(self._thread, work))
+            answer = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except QueryError as error:
             raise HTTPException(STATUS.get(error.reason, 503), str(error)) from error
+        with suppress(RuntimeError):  # the thread has ended since: nobody will ask again
+            self._thread.submit(self._reader.catch_up)
+        return as_json(answer)
 
 
 def as_json(answer: msgspec.Struct) -> Response:

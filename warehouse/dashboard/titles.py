@@ -94,10 +94,8 @@ class Titles(Reader):
         live_at: int | None = self._files.one(questions.NOW)["newest_at"]
         stop = (live_at or publish.published_at or 0) // 60_000 * 60 + 60
         make = self._list if kind == "list" else self._view
-        known_by = live_at and stretches.freshness(live_at, span_s)
-        return self._kept(
-            (*question, publish, known_by), lambda: make(question, (stop - span_s, stop), (publish, live_at))
-        )
+        state = publish, live_at and stretches.freshness(live_at, span_s)
+        return self._kept(question, lambda: make(question, (stop - span_s, stop), (publish, live_at)), state)
 
     def _list(self, _question: tuple[Any, ...], stretch: tuple[int, int], made_of: tuple[Any, Any]) -> TitleList:
         start, stop = stretch
