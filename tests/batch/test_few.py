@@ -13,10 +13,12 @@ from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch import run
 from batch.silver.few import rows as few_rows
 from batch.silver.few.events import RECEIPT, first_copies
 from batch.silver.few.rows import Files, few_arrivals, part_of
 from batch.stage import Days, Job
+from infra.errors import ProcessError
 from infra.settings import Settings
 from schemas.fact import to_ms
 from schemas.registry import PLAYBACK
@@ -94,7 +96,7 @@ def test_what_came_is_few_only_when_the_log_tells_it_apart(settings: Settings, m
 
 @pytest.mark.spark
 @pytest.mark.timeout(300)
-def test_a_session_that_nothing_new_is_of_changes_too(lake: Settings) -> None:
+def test_a_session_that_nothing_new_is_of_changes_too(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """It loses a row to a copy that was received earlier, under another session's id; or its time-out passes."""
 
     def sent(
@@ -111,7 +113,11 @@ def test_a_session_that_nothing_new_is_of_changes_too(lake: Settings) -> None:
     write_bronze(lake, came)
     assert pass_through(lake, "silver")
     write_bronze(lake, [one for one in everything if one not in came])
-    assert pass_through(replace(lake, spark_remote=NO_SPARK), "silver")
+    no_spark = replace(lake, spark_remote=NO_SPARK)
+    with monkeypatch.context() as patch, pytest.raises(ProcessError, match="no Spark Connect server answers"):
+        patch.setattr("batch.silver.few.sessions.MOST_EVENTS", 1)
+        run.stage(no_spark, "silver")
+    assert pass_through(no_spark, "silver")
     found = read(lake, "silver.sessions")
     assert found == expected_sessions(lake, everything)
     assert {row["session_id"]: (row["event_count"], row["end_reason"]) for row in found} == {

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-HAD = ("group_id", "session_id", "start_date", "ended_at", "last_received_at")
+HAD = ("group_id", "session_id", "start_date", "ended_at", "last_received_at", "event_count")
 """Columns that tell of the sessions there were."""
+MOST_EVENTS = 1_000_000
+"""Of the sessions together: some 300 MB, twice for a moment. Few records may be of many sessions, or of long ones."""
 
 
 def stage_few(run: Run, base: int, now: datetime) -> tuple[int, int, Removed] | None:
-    """Version and rows of the stage, and what goes. None where what has come is not few, or a table's files alone do
-    not tell its rows.
+    """Version and rows of the stage, and what goes. None where what has come is not few, or touches much, or a table's
+    files alone do not tell its rows.
 
     base   version of the sessions that the run builds on
     now    its clock
@@ -45,6 +47,8 @@ def stage_few(run: Run, base: int, now: datetime) -> tuple[int, int, Removed] | 
     parts = [new["group_id"], _silent(run, there, now), *(_losing(run, *one) for one in events.items())]
     groups = pc.unique(pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string()))
     had = there.having("group_id", groups, part_of(SESSIONS, HAD))
+    if (pc.sum(had["event_count"]).as_py() or 0) > MOST_EVENTS:
+        return None
     days = _days(had, new)
     rows = [input_schema().empty_table(), *(_inputs(run, groups, days, events, bronze) if days else ())]
     fold = fold_groups(to_ms(now), job.settings.session_timeout_s * 1000, is_mixed=True)
