@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 from hypothesis import given
+from hypothesis import settings as drawn
 from hypothesis import strategies as st
 
 from batch import run
@@ -40,6 +41,7 @@ TABLE = BRONZE[PLAYBACK.name]
 SENT = playback(seed=5, viewers=9)
 
 
+@drawn(deadline=None)  # the first one loads Arrow
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.integers(0, 1)), max_size=12))
 def test_of_the_copies_of_an_event_the_first_received_counts(received: list[tuple[str, int, int]]) -> None:
     began = datetime(2026, 1, 15, tzinfo=UTC)
