@@ -108,8 +108,8 @@ def test_a_session_that_nothing_new_is_of_changes_too(lake: Settings, monkeypatc
         event = wire(START + timedelta(minutes=minute), kind, **names)
         return to_ms(START + timedelta(minutes=received)), 0, msgspec.json.encode(event)
 
-    first = [sent("loses", 0, 10, "a", "play"), sent("loses", 1, 10, "b"), sent("silent", 0, 10, "c", "play")]
-    later = [sent("gains", 0, 5, "b", "play"), sent("gains", 40, 60, "d")]
+    first = [sent("loses", 45, 50, "a", "play"), sent("loses", 46, 50, "b"), sent("silent", 0, 10, "c", "play")]
+    later = [sent("gains", 44, 45, "b", "play"), sent("gains", 59, 60, "d")]
     everything = numbered([*first, *later])
     came = [one for one in everything if one.raw in {raw for *_, raw in first}]
     write_bronze(lake, came)
@@ -123,7 +123,7 @@ def test_a_session_that_nothing_new_is_of_changes_too(lake: Settings, monkeypatc
     found = read(lake, "silver.sessions")
     assert found == expected_sessions(lake, everything)
     assert {row["session_id"]: (row["event_count"], row["end_reason"]) for row in found} == {
-        "loses": (1, "timeout"),
+        "loses": (1, "open"),
         "silent": (1, "timeout"),
         "gains": (2, "open"),
     }
