@@ -18,12 +18,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
-from batch.day_files import DayFiles, Layout
+from batch.day_files import Layout, write_days
 from batch.gold.signed import SIGN
 from infra.data_files import DataFile, columns_as, data_files, has_deleted_rows
 from schemas.progress import Progress
@@ -95,10 +94,8 @@ class DifferentDays:
 
     def write(self, folder: str) -> None:
         """Write the days, whole, as they are now. Raises Misfit."""
-        with DayFiles(Layout.of(self.table, by_contract=False), Path(folder), 0) as files:
-            for rows in self._rows():
-                for batch in rows.to_batches():
-                    files.put(batch)
+        batches = (batch for rows in self._rows() for batch in rows.to_batches())
+        write_days(Layout.of(self.table, by_contract=False), folder, batches)
 
     def _rows(self) -> Iterator[pa.Table]:
         import numpy as np

@@ -20,7 +20,7 @@ FEW = 1_000_000
 FEW_MOVED = 100_000
 """So many rows are moved whole, which costs less than to look for their hashes first."""
 PLACE = ("event_id", "received_at", "partition", "offset")
-"""What tells the copies of an event apart."""
+"""What tells the copies of an event apart, and orders them: of one event the first counts."""
 _HASH = "xxhash64(event_id)"
 
 

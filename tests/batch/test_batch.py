@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from batch.gold.stage import gold_tables
 from batch.history import version
 from batch.merge import merge
 from batch.publish import publish
-from batch.restate import ledger
 from batch.silver import fold
 from batch.spark import spark_session
 from batch.stage import Days
@@ -36,13 +35,13 @@ from schemas.metrics.parts import AD_PARTS, VIEW_PARTS
 from schemas.publication import Publish
 from schemas.registry import CMCD
 from schemas.stage import StagedLayer
-from schemas.tables.restatements import RESTATEMENTS
 from streams.message import Message
 from tests.batch.world import (
     NO_SPARK,
     START,
     TOPICS,
     approve,
+    assert_ledger_adds_up,
     cmcd,
     every_kind,
     expected_events,
@@ -345,24 +344,6 @@ def test_workers_load_the_machine_code_that_set_up_has_made(whole: Whole) -> Non
         found = inputs.mapInArrow(look, "rows BIGINT, loaded BIGINT, compiled BIGINT").collect()
     sessions = len(expected_sessions(whole.lake, whole.sent))
     assert [tuple(row) for row in found] == [(sessions, 1, 0)] * 3
-
-
-def assert_ledger_adds_up(lake: Settings) -> None:
-    """What a day's figures were at first, and every change since, is what they are."""
-    ledger.record(lake.lake_root, gold_tables().values())
-    path = f"{lake.lake_root}/gold/title_daily"
-    first: dict[date, int] = {}
-    for at in range(DeltaTable(path).version() + 1):
-        for day, rows in groupby(read(lake, "gold.title_daily", at), key=lambda row: row["play_date"]):
-            first.setdefault(day, sum(row["events"] for row in rows))
-    changed = Counter(first)
-    for row in read(lake, RESTATEMENTS.full_name):
-        if (row["table_name"], row["metric"]) == ("gold.title_daily", "events"):
-            changed[row["play_date"]] += row["change"]
-    now: Counter[date] = Counter()
-    for row in read(lake, "gold.title_daily"):
-        now[row["play_date"]] += row["events"]
-    assert changed == now
 
 
 def test_what_is_not_audited_or_overtaken_is_refused_and_the_old_version_stays(whole: Whole) -> None:

@@ -15,8 +15,9 @@ from hypothesis import settings as drawn
 from hypothesis import strategies as st
 
 from batch import run
+from batch.silver.copies import PLACE
 from batch.silver.few import rows as few_rows
-from batch.silver.few.events import RECEIPT, first_copies
+from batch.silver.few.events import first_copies
 from batch.silver.few.rows import Files, few_arrivals, part_of
 from batch.stage import Days, Job
 from infra.errors import ProcessError
@@ -47,8 +48,8 @@ def test_of_the_copies_of_an_event_the_first_received_counts(received: list[tupl
     began = datetime(2026, 1, 15, tzinfo=UTC)
     records = [(name, began + timedelta(seconds=s), part, n) for n, (name, s, part) in enumerate(received)]
     kinds = (pa.string(), pa.timestamp("us", tz="UTC"), pa.int32(), pa.int64())
-    schema = pa.schema(list(zip(RECEIPT, kinds, strict=True)))
-    found = first_copies(pa.Table.from_pylist([dict(zip(RECEIPT, one, strict=True)) for one in records], schema))
+    schema = pa.schema(list(zip(PLACE, kinds, strict=True)))
+    found = first_copies(pa.Table.from_pylist([dict(zip(PLACE, one, strict=True)) for one in records], schema))
     expected = {min(one for one in records if one[0] == name) for name, *_ in records}
     assert sorted(tuple(row.values()) for row in found.to_pylist()) == sorted(expected)
 

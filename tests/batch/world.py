@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from batch import run
+from batch.gold.stage import gold_tables
+from batch.restate import ledger
 from batch.stage import Days
 from infra.settings import Settings
 from schemas import stage
@@ -27,6 +30,7 @@ from schemas.session_row import session_row
 from schemas.sessionize import sessionize
 from schemas.stage import Audit, Manifest, StagedLayer
 from schemas.tables import BRONZE, SILVER
+from schemas.tables.restatements import RESTATEMENTS
 from schemas.topic import EventTopic
 from streams.bronze_rows import Decoder
 from streams.message import Message
@@ -184,6 +188,24 @@ def read(settings: Settings, table: str, version: int | None = None) -> list[dic
     path = f"{settings.lake_root}/{table.replace('.', '/')}"
     rows = pa.table(DeltaTable(path, version=version).to_pyarrow_dataset().to_table(use_threads=False)).to_pylist()
     return sorted(rows, key=repr)
+
+
+def assert_ledger_adds_up(lake: Settings) -> None:
+    """What a day's figures were at first, and every change since, is what they are."""
+    ledger.record(lake.lake_root, gold_tables().values())
+    path = f"{lake.lake_root}/gold/title_daily"
+    first: dict[date, int] = {}
+    for at in range(DeltaTable(path).version() + 1):
+        for day, rows in groupby(read(lake, "gold.title_daily", at), key=lambda row: row["play_date"]):
+            first.setdefault(day, sum(row["events"] for row in rows))
+    changed = Counter(first)
+    for row in read(lake, RESTATEMENTS.full_name):
+        if (row["table_name"], row["metric"]) == ("gold.title_daily", "events"):
+            changed[row["play_date"]] += row["change"]
+    now: Counter[date] = Counter()
+    for row in read(lake, "gold.title_daily"):
+        now[row["play_date"]] += row["events"]
+    assert changed == now
 
 
 def expected_events(sent: list[Message], topic: EventTopic = PLAYBACK) -> dict[str, dict[str, Any]]:

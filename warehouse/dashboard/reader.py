@@ -61,7 +61,7 @@ class Reader:
             try:
                 make()
             except QueryError as error:
-                del self._answers[key]
+                self._answers.pop(key, None)
                 logger.warning("an answer could not be made anew", extra={"reason": str(error)})
 
     def _refresh(self) -> Publish:

@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from batch.silver.arrivals import Arrived
+from batch.silver.copies import PLACE
 from batch.silver.few.rows import Files, part_of
 from batch.silver.known import NEAR_DAYS
 from batch.stage import Days
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from batch.stage import Job
-
-RECEIPT = ("event_id", "received_at", "partition", "offset")
-"""Tells an event's copies apart; of one event the first in this order counts."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ def news_of(job: Job, table: Table, base: int, new: pa.Table) -> News | None:
     import pyarrow.compute as pc
 
     seen, first = _look(new), first_copies(new)
-    schema = part_of(table, (*RECEIPT, f"{table.partition_by}"))
+    schema = part_of(table, (*PLACE, f"{table.partition_by}"))
     there = schema.empty_table()
     if seen.days is not None:
         files = Files.of(job.path(table), table.partition_by, base)
@@ -54,7 +52,7 @@ def news_of(job: Job, table: Table, base: int, new: pa.Table) -> News | None:
     known = {row["event_id"]: row for row in there.to_pylist()}
     is_known = pc.is_in(first["event_id"], there["event_id"].combine_chunks())
     earlier = [
-        row["event_id"] for row in first.select(RECEIPT).filter(is_known).to_pylist()
+        row["event_id"] for row in first.select(PLACE).filter(is_known).to_pylist()
         if _place(row) < _place(known[row["event_id"]])
     ]  # fmt: skip
     replacing = pa.array(earlier, pa.string())
@@ -69,7 +67,7 @@ def first_copies(records: pa.Table) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    rows = records.take(pc.sort_indices(records, [(name, "ascending") for name in RECEIPT]))
+    rows = records.take(pc.sort_indices(records, [(name, "ascending") for name in PLACE]))
     ids = rows["event_id"].combine_chunks()
     is_first = np.ones(len(ids), np.bool_)
     is_first[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
@@ -77,7 +75,7 @@ def first_copies(records: pa.Table) -> pa.Table:
 
 
 def _place(row: dict[str, object]) -> tuple[object, ...]:
-    return tuple(row[name] for name in RECEIPT[1:])
+    return tuple(row[name] for name in PLACE[1:])
 
 
 def _look(new: pa.Table) -> Arrived:

@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deltalake import DeltaTable
+
 from batch.history import files_brought, rows_brought
 from batch.silver.files import readable_files
 from batch.silver.rewrite import rows_of_file
-from infra.data_files import DataFile, columns_as
+from infra.data_files import DataFile, columns_as, has_deleted_rows
 from schemas.derive import arrow_schema
 from schemas.tables import BRONZE, SILVER_EVENTS
 
@@ -44,7 +46,7 @@ def _arrivals(job: Job, topic: EventTopic, after: int, until: int) -> pa.Table |
 
     path, table = job.path(BRONZE[topic.name]), SILVER_EVENTS[topic.name]
     count, files = rows_brought(path, after, until), files_brought(path, after, until)
-    if count is None or count > FEW or files is None or readable_files(path, until) is None:
+    if count is None or count > FEW or files is None or has_deleted_rows(DeltaTable(path, version=until)):
         return None
     schema, nothing_left_out = arrow_schema(table.columns), np.empty(0, np.int64)
     batches = (batch for file in files for batch in rows_of_file(file, table, nothing_left_out))

@@ -40,9 +40,11 @@ def stage_few(run: Run, base: int, now: datetime) -> tuple[int, int, Removed] | 
 
     job = run.job
     new = _new(run)
+    if new is None:  # no file need be listed for that
+        return None
     there = Files.of(job.path(SESSIONS), SESSIONS.partition_by, base)
     events, bronze = _files(run)
-    if new is None or there is None or events is None or bronze is None:
+    if there is None or events is None or bronze is None:
         return None
     parts = [new["group_id"], _silent(run, there, now), *(_losing(run, *one) for one in events.items())]
     groups = pc.unique(pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string()))
