@@ -19,6 +19,7 @@ import numba
 from infra.settings import ROOT
 from infra.setup.compiled import FOLDER, sources
 from infra.setup.step import fingerprint
+from infra.shared import listen
 
 F = TypeVar("F", bound=Callable[..., Any])
 _njit: Any = numba.njit
@@ -116,7 +117,5 @@ def inlined(function: F) -> F:
     return fast
 
 
-def shared(function: F) -> F:
-    """Python where Python calls it, compiled where a compiled function does: one source for both."""
-    both: F = numba.extending.register_jitable(**_LEAN)(function)
-    return both
+# A shared function is compiled into those that call it, and stays Python's.
+listen(numba.extending.register_jitable(**_LEAN))

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from infra.compiled import shared
+from infra.shared import shared
 from schemas.piece import startup_bucket
 from schemas.session_state import (
     ABSENT,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.compiled import shared
+from infra.shared import shared
 from schemas.piece import AT, BUCKET, startup_bucket
 from schemas.playhead import has_jumped
 from schemas.registry import PLAYBACK

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from infra.compiled import shared
+from infra.shared import shared
 from schemas.quality import MINUTE_MS, PART, PARTS, STARTUP_BUCKETS
 
 MINUTE: Final = 0

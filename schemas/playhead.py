@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from infra.compiled import shared
+from infra.shared import shared
 from schemas.registry import PLAYBACK
 from schemas.session_state import ABSENT, AD, AD_STALLED, PAUSED, SEEKING, STALLED, STARTING
 

@@ -16,7 +16,7 @@ from bisect import insort
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from infra.compiled import shared
+from infra.shared import shared
 from schemas.session_state import ABSENT, Fact
 
 REORDER_MS: Final = 2_000

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from infra.compiled import shared
+from infra.shared import shared
 from schemas.phases import move, start
 from schemas.piece import AT, BUCKET, MINUTE
 from schemas.playhead import MAX_POSITION_MS, is_position, played_unheard, reach
