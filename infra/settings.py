@@ -142,6 +142,8 @@ class Settings:
     """Largest answer in Arrow form."""
     query_concurrency: int = 4
     """Users' queries that run at once; more wait a few seconds and are then turned away."""
+    query_threads: int = 1
+    """Threads of one query. More than a core for each of `query_concurrency` queries, and they wait for each other."""
     query_warm: int = 2
     """Sandbox processes kept ready."""
     query_stall_s: float = 10.0

@@ -193,6 +193,25 @@ def test_a_query_is_cancelled_from_elsewhere(published: Lake) -> None:
         child.wait(5)
 
 
+def test_threads_of_a_query_begin_once_its_process_is_confined(published: Lake) -> None:
+    """One that were there before would keep the rights that the others give up."""
+    cancelled = threading.Event()
+    before = set(descendants())
+    with Sandbox(replace(published.settings, query_threads=3, query_timeout_s=90.0), warm=1) as sandbox:
+        one(sandbox, "SELECT 1")
+        assert {process.num_threads() for process in set(descendants()) - before} == {1}
+
+        def ask() -> None:
+            with contextlib.suppress(QueryError):
+                sandbox.query(BUSY, cancelled=cancelled)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert wait_for_busy_child().num_threads() == 3 + 1, "and the one that looks at the time"
+        cancelled.set()
+        thread.join(20)
+
+
 def test_a_stream_waits_for_its_reader_and_its_time_stands_still(published: Lake) -> None:
     """2 s of time, of which the reader takes 3: the answer is whole, and never lay in memory as a whole."""
     settings = replace(published.settings, query_timeout_s=2.0)

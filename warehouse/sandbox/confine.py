@@ -24,6 +24,8 @@ _FS_BITS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 
 ADDRESS_SPACE = 4 << 30
 """A normal query's address space peaks at 2.2 GB; big scalars that DuckDB's memory limit does not see stop here."""
+THREAD_SPACE = 128 << 20
+"""Address space of one more thread: its stack and its arena."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,14 +45,15 @@ def forbid_files_and_network() -> bool:
     return _restrict(readable=())
 
 
-def limit_resources(cpu_s: int, files: int) -> None:
+def limit_resources(thread_s: int, threads: int, files: int) -> None:
     """Bounds that hold even if nobody watches. The parent watches time and resident memory besides.
 
-    files   how many of the warehouse's stay open
+    thread_s   CPU time of each thread
+    files      how many of the warehouse's stay open
     """
     for kind, value in (
-        (resource.RLIMIT_AS, ADDRESS_SPACE),
-        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_AS, ADDRESS_SPACE + (threads - 1) * THREAD_SPACE),
+        (resource.RLIMIT_CPU, threads * thread_s),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, 64 + files),

@@ -26,6 +26,7 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
 
     published: list[str]
     memory_bytes: int
+    threads: int
     timeout_s: float
 
 

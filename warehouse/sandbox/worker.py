@@ -73,7 +73,7 @@ def _serve(line: socket.socket, birth: Birth) -> None:
     silence = os.open(os.devnull, os.O_RDWR)
     for handle in (0, 1, 2):
         os.dup2(silence, handle)  # some statements print
-    confine.limit_resources(cpu_s=int(birth.timeout_s) + 10, files=len(birth.published))
+    confine.limit_resources(int(birth.timeout_s) + 10, birth.threads, files=len(birth.published))
     confine.forbid_writing()
     connection = attach.connect(birth.memory_bytes)
     connection.execute("SET errors_as_json = true")  # they say where
@@ -86,8 +86,8 @@ def _serve(line: socket.socket, birth: Birth) -> None:
     query = msgspec.json.decode(content, type=Query)
     attach.attach_live(connection, Path(query.live) if query.live else None)
     attach.define_views(connection)
-    attach.lock(connection)
     is_confined = confine.forbid_files_and_network()
+    attach.lock(connection, birth.threads)  # they begin only now: a thread is confined as the one that starts it
     out = _Frames(line, query.max_bytes)
     _interrupt_when_due(connection, query.timeout_s, out)
     rows, truncated = _answer(connection, query, out)
