@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -78,6 +78,20 @@ def test_a_title_counts_its_viewers_once(views: Views, titles: Titles) -> None:
     settled = [minute for minute in views.minutes("title", content_id=content_id) if minute["minute"] < stop]
     assert settled
     assert sum(found.audience.plays) == sum(minute["plays"] for minute in settled)
+    watched_s = sum(minute["watched_ms"] for minute in settled) / 1000
+    assert sum(found.audience.viewers) * found.step_s == pytest.approx(watched_s)
+
+
+def test_while_anything_is_known_nobody_watched_a_title_without_a_row(views: Views, titles: Titles) -> None:
+    rarest = titles.list(10_800).titles[-1].content_id
+    found = titles.view(rarest, 10_800)
+    settled = (views.at - timedelta(minutes=1)).replace(second=0, microsecond=0)
+    begin = settled - timedelta(minutes=180 - 2)
+    known = {minute["minute"] for minute in views.minutes("total") if begin <= minute["minute"] < settled}
+    assert (found.step_s, found.audience.at) == (60, [1000 * int(minute.timestamp()) for minute in sorted(known)])
+    rows = {minute["minute"] for minute in views.minutes("title", content_id=rarest)} & known
+    assert rows < known
+    assert sum(viewers > 0 for viewers in found.audience.viewers) <= len(rows)
 
 
 def test_what_is_not_there_is_empty_and_what_is_no_stretch_refused(titles: Titles) -> None:

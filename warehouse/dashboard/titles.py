@@ -43,11 +43,19 @@ LEFT JOIN ({{catalogue}}) AS catalogue USING (content_id)
 LEFT JOIN metrics.trending_titles AS trending USING (content_id)
 ORDER BY watched_ms DESC, shown.plays DESC, content_id
 """
+# While anything is known nobody watched what has no row; a step of which nothing is known stays away.
 _AUDIENCE = """
-SELECT CAST(epoch(minute) AS BIGINT) // $step * $step AS step_at, average_viewers(watched_ms, $step / 60.0) AS viewers,
-       sum(plays)::BIGINT AS plays
-FROM metrics.quality_minute
-WHERE rollup = 'title' AND content_id = $title AND minute >= $start AND minute < $stop GROUP BY step_at ORDER BY step_at
+WITH minutes AS (
+    SELECT rollup, content_id, watched_ms, plays, CAST(epoch(minute) AS BIGINT) // $step * $step AS step_at
+    FROM metrics.quality_minute WHERE rollup IN ('title', 'total') AND minute >= $start AND minute < $stop
+),
+watched AS (
+    SELECT step_at, average_viewers(watched_ms, $step / 60.0) AS viewers, sum(plays)::BIGINT AS plays
+    FROM minutes WHERE rollup = 'title' AND content_id = $title GROUP BY step_at
+)
+SELECT step_at, coalesce(viewers, 0) AS viewers, coalesce(plays, 0) AS plays
+FROM (SELECT DISTINCT step_at FROM minutes WHERE rollup = 'total') LEFT JOIN watched USING (step_at)
+WHERE EXISTS (FROM watched) ORDER BY step_at
 """
 _RETENTION = """
 WITH days AS (

@@ -1,11 +1,10 @@
 /** A metric of a cohort over time, beside everything's; below it how much the cohort's values are made of. */
 
 import type { EChartsCoreOption } from "echarts/core";
-import type { CohortTrend, MeasureOption, TrendLine } from "../data/protocol";
+import type { CohortTrend, MeasureOption } from "../data/protocol";
 import { type Figure, count, measured, rate, time, together } from "../format";
 import { type Colour, look } from "./look";
-
-type Point = readonly [number, number | null];
+import { type Point, broken } from "./steps";
 
 export function cohortTrendChart(found: CohortTrend, measure: MeasureOption, name: string, colour: Colour, rem: number): EChartsCoreOption {
   const style = look(colour, rem);
@@ -37,7 +36,7 @@ export function cohortTrendChart(found: CohortTrend, measure: MeasureOption, nam
     itemStyle: { color: colour(shade) },
   });
   const cutover = found.basis.publish.cutover_minute;
-  const everything = line("everything", points(found.everything, found.step_s), "viewers", name ? 0.08 : 0.125);
+  const everything = line("everything", broken(found.everything.at, found.everything.value, found.step_s), "viewers", name ? 0.08 : 0.125);
   return {
     ...style.option,
     grid: hasSample ? style.grids(4.4, "38%", "74%") : style.grids(4.4, 1.5 * rem, "100%"),
@@ -55,7 +54,7 @@ export function cohortTrendChart(found: CohortTrend, measure: MeasureOption, nam
           data: cutover !== null && found.basis.source === "minutes" && cutover * 1_000 > found.basis.start_at ? [{ xAxis: cutover * 1_000 }] : [],
         },
       },
-      ...(name ? [line(name, points(found.cohort, found.step_s), "stalled", 0.125)] : []),
+      ...(name ? [line(name, broken(found.cohort.at, found.cohort.value, found.step_s), "stalled", 0.125)] : []),
       ...(hasSample
         ? [
             {
@@ -72,17 +71,6 @@ export function cohortTrendChart(found: CohortTrend, measure: MeasureOption, nam
         : []),
     ],
   };
-}
-
-/** A stretch in which nothing happened breaks the line. */
-export function points(line: TrendLine, step_s: number): Point[] {
-  const found: Point[] = [];
-  line.at.forEach((at, i) => {
-    const before = line.at[i - 1];
-    if (before !== undefined && at - before > step_s * 1_000) found.push([before + step_s * 1_000, null]);
-    found.push([at, line.value[i] ?? null]);
-  });
-  return found;
 }
 
 interface Hovered {

@@ -37,7 +37,7 @@ export function trendChart(points: readonly ParityPoint[], colour: Colour, rem: 
     grid: style.grids(4, "62%", "58%"),
     xAxis: [category(0), category(1)],
     yAxis: [
-      { ...value(0, "rows equal", (v) => together(share(v))), min: 0, max: 1 },
+      { ...value(0, "rows equal", (v) => together(share(v))), min: 0, max: 1, interval: 0.5 },
       value(1, "events", (v) => together(count(v))),
     ],
     tooltip: { ...style.tooltip, formatter: (params: unknown) => tooltip(points, causes, params) },

@@ -4,6 +4,7 @@ import type { EChartsCoreOption } from "echarts/core";
 import type { Retention, TitleView } from "../data/protocol";
 import { type Figure, count, rate, share, time, together } from "../format";
 import { type Colour, look } from "./look";
+import { type Point, broken } from "./steps";
 
 type Shown = (at: number, values: readonly (number | null)[]) => readonly [string, readonly (readonly [string, Figure])[]];
 
@@ -12,8 +13,8 @@ function both(
   colour: Colour,
   rem: number,
   axis: Record<string, unknown>,
-  upper: { readonly name: string; readonly data: readonly (readonly [number, number])[]; readonly format: (value: number) => Figure; readonly colour: string; readonly max?: number; readonly step?: "end" },
-  lower: { readonly name: string; readonly data: readonly (readonly [number, number])[]; readonly colour: string },
+  upper: { readonly name: string; readonly data: readonly Point[]; readonly format: (value: number) => Figure; readonly colour: string; readonly max?: number; readonly step?: "end" },
+  lower: { readonly name: string; readonly data: readonly Point[]; readonly colour: string },
   shown: Shown,
 ): EChartsCoreOption {
   const style = look(colour, rem);
@@ -36,7 +37,7 @@ function both(
         const hovered = (Array.isArray(params) ? params : [params]) as { axisValue?: number; value?: readonly [number, number] }[];
         const at = hovered[0]?.axisValue;
         if (at === undefined) return "";
-        const pick = (data: readonly (readonly [number, number])[]) => data.find(([x]) => x === hovered[0]?.value?.[0])?.[1] ?? null;
+        const pick = (data: readonly Point[]) => data.find(([x]) => x === hovered[0]?.value?.[0])?.[1] ?? null;
         const [caption, rows] = shown(hovered[0]?.value?.[0] ?? at, [pick(upper.data), pick(lower.data)]);
         return `<table class="tip"><caption>${caption}</caption>${rows.map(([name, figure]) => `<tr><td>${name}</td><td class="number">${together(figure)}</td></tr>`).join("")}</table>`;
       },
@@ -64,8 +65,8 @@ export function audienceChart(view: TitleView, colour: Colour, rem: number): ECh
     colour,
     rem,
     { type: "time", containShape: false, min: view.start_at, max: view.stop_at, axisLabel: { formatter: "{HH}:{mm}" } },
-    { name: "viewers", data: at.map((x, i) => [x, viewers[i] ?? 0] as const), format: (value) => rate(value, ""), colour: "viewers" },
-    { name: "plays", data: at.map((x, i) => [x, plays[i] ?? 0] as const), colour: "plays" },
+    { name: "viewers", data: broken(at, viewers, view.step_s), format: (value) => rate(value, ""), colour: "viewers" },
+    { name: "plays", data: broken(at, plays, view.step_s), colour: "plays" },
     (x, [watching = null, begun = null]) => [`${time(x)} to ${time(x + view.step_s * 1_000)}`, [["viewers", rate(watching, "")], ["plays", count(begun)]]],
   );
 }

@@ -141,10 +141,10 @@ export function PipelineRestated({ view }: { readonly view: PipelineView }) {
     });
     const change = (value: number | null): Figure => ({ ...signed(value, ""), unit: "" });
     return [
-      { name: "restated_at", title: "When", value: (row) => row.restated_at, figure: (row) => ({ text: moment(row.restated_at, now.peek()), unit: "" }), width: 120 },
+      { name: "restated_at", title: "When", value: (row) => row.restated_at, figure: (row) => ({ text: moment(row.restated_at, now.peek()), unit: "" }), width: 105 },
       { name: "table", title: "Table", value: (row) => row.table, width: 170 },
       { name: "day", title: "Day", value: (row) => row.day, width: 100 },
-      { name: "alternative", title: "Of", value: (row) => row.alternative, width: 120 },
+      { name: "alternative", title: "Of", value: (row) => row.alternative, width: 105 },
       { name: "metric", title: "Figure", value: (row) => row.metric, isWide: true, width: 140 },
       number("old_value", "Was"),
       number("new_value", "Is"),
