@@ -166,7 +166,10 @@ class Settings:
     """For tests: where a process is to end or stop itself (`infra/failpoints.py`)."""
 
     def __post_init__(self) -> None:
-        """Raises SettingsError for a lake that nothing here could work on."""
+        """Raises SettingsError for a lake that nothing here could work on, or queries that no thread would answer."""
+        if self.query_threads < 1:
+            msg = f"{PREFIX}QUERY_THREADS must be 1 or more, got {self.query_threads}"
+            raise SettingsError(msg)
         if "://" in self.lake:
             msg = (
                 f"{PREFIX}LAKE must be a folder, e.g. /data/lake, got {self.lake}: sink, batch and warehouse flush, "

@@ -46,6 +46,11 @@ def test_it_is_one_line_and_an_exit_code() -> None:
     assert told.stderr.startswith("error: PLAYLAKE_LAKE must be a folder")
 
 
+def test_a_query_has_a_thread() -> None:
+    with pytest.raises(SettingsError, match="PLAYLAKE_QUERY_THREADS must be 1 or more, got 0"):
+        Settings(query_threads=0)
+
+
 def test_however_the_settings_are_made() -> None:
     with pytest.raises(SettingsError, match=EXPECTED):
         Settings(lake=ELSEWHERE)

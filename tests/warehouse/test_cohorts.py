@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +22,7 @@ from schemas.quality import PARTS, ROLLUPS
 from tests.browser.views import SICK, Views, shared
 from tests.warehouse.lake import NOON, QUALITY_SCHEMA, Lake, quality_row
 from warehouse import attach, build
-from warehouse.dashboard import cohort_sql
+from warehouse.dashboard import cohort_sql, stretch
 from warehouse.dashboard.cohorts import Explorer, Question, catalog, measure_of
 from warehouse.dashboard.measures import DIMENSIONS, MEASURES, plan
 
@@ -117,6 +118,21 @@ def test_the_trend_adds_up_and_stands_beside_everything(views: Views, explorer: 
     assert sum(value or 0 for value in found.everything.value) > total(rows, "plays")
     assert found.step_s == 60
     assert all(at % 60_000 == 0 for at in found.cohort.at)
+
+
+def test_a_sum_over_time_is_made_of_whole_steps(
+    views: Views, explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretch, "POINTS", 12)
+    plays: Counter[int] = Counter()
+    for row in views.minutes("country_device"):
+        plays[int(row["minute"].timestamp()) // 300 * 300_000] += row["plays"]
+    for minutes in range(50, 55):  # most of them begin within a step
+        found = explorer.trend(asked("attempt_count", span_s=60 * minutes))
+        line = found.everything
+        assert found.step_s == 300
+        assert line.value == [plays[at] for at in line.at]
+        assert len(line.at) >= 9
 
 
 def test_sessions_of_a_cohort_worst_first(views: Views, explorer: Explorer) -> None:

@@ -27,7 +27,7 @@ AT = datetime(2026, 11, 21, 20, 14, 37, tzinfo=UTC)
 @pytest.fixture
 def state(tmp_path: Path) -> State:
     made = State(tmp_path / "warehouse", AT)
-    made.publish(days=1.2)
+    made.publish(days=7.2)
     made.write_live()
     return made
 
@@ -63,7 +63,7 @@ def total(rows: list[dict[str, Any]], part: str) -> int:
     return sum(row[part] for row in rows)
 
 
-@pytest.mark.parametrize(("name", "back"), [("value", 0), ("hour_ago", 1), ("day_ago", 24)])
+@pytest.mark.parametrize(("name", "back"), [("value", 0), ("hour_ago", 1), ("day_ago", 24), ("week_ago", 168)])
 def test_headlines_are_the_parts_added_up_then_divided(state: State, board: Board, name: str, back: int) -> None:
     tiles: dict[str, Any] = {tile.metric: getattr(tile, name) for tile in board.read().tiles}
     minute = AT.replace(second=0) - timedelta(hours=back)
@@ -82,8 +82,13 @@ def test_headlines_are_the_parts_added_up_then_divided(state: State, board: Boar
         assert tiles["concurrent_viewers"] == pytest.approx(total(last, "watched_ms") / 60_000)
 
 
-def test_what_is_not_known_is_null(board: Board) -> None:
+def test_what_is_not_known_is_null(tmp_path: Path) -> None:
+    young = State(tmp_path / "warehouse", AT)
+    young.publish(days=1.2)
+    young.write_live()
+    board = Board(young.folder, settled_s=420)
     assert {tile.week_ago for tile in board.read().tiles} == {None}
+    board.close()
 
 
 def test_history_and_live_meet_without_gap_or_overlap(state: State, board: Board) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -231,6 +232,7 @@ def confined(part, file, live, attack):
     assert confine.forbid_writing()
     print(len(open('/etc/passwd').read()) > 0)
     assert confine.forbid_files_and_network()
+    connection.execute('SET threads = 3')
     print(connection.execute('SELECT count(*) FROM gold.quality_minute').fetchone()[0])
     for action in (lambda: open('/etc/passwd'), lambda: os.mkdir('/tmp/a'), lambda: os.kill(os.getppid(), 0),
                    lambda: socket.create_connection(('127.0.0.1', 9)), lambda: os.unlink(file)):
@@ -270,8 +272,9 @@ def test_landlock_alone_holds(target: Target) -> None:
     assert process.returncode == 0
 
 
-def test_all_layers_hold(target: Target) -> None:
-    with Sandbox(target.settings) as sandbox:
+@pytest.mark.parametrize("threads", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_all_layers_hold(target: Target, threads: int) -> None:
+    with Sandbox(replace(target.settings, query_threads=threads)) as sandbox:
         for attack in WRITES + READS + ONLY_THE_GATE:
             with pytest.raises(QueryError) as caught:
                 sandbox.query(target.fill(attack))

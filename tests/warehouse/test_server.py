@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from infra.settings import ROOT
 from tests.conftest import isolated_settings
 from tests.warehouse.lake import Lake
 from tests.warehouse.serving import Running
@@ -92,6 +95,12 @@ def test_health_metrics_and_pages(server: Running) -> None:
     assert 'playlake_server_queries_total{outcome="answered"}' in server.http.get("/metrics").text
     assert server.http.get("/quality/").status_code == 404
     assert "playlake quality" in server.http.get("/quality/").text
+
+
+def test_it_does_not_load_what_only_compiling_needs() -> None:
+    """numba is a tenth of the memory that the server may have."""
+    look = "import sys, warehouse.server; print('numba' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", look], cwd=ROOT, text=True) == "False\n"
 
 
 def test_other_names_of_this_machine_are_refused(server: Running) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from infra.errors import QueryError
 from tests.browser.views import Views, shared
+from warehouse.dashboard import stretch
 from warehouse.dashboard.titles import Titles
 
 DAY_S = 86_400
@@ -80,6 +81,20 @@ def test_a_title_counts_its_viewers_once(views: Views, titles: Titles) -> None:
     assert sum(found.audience.plays) == sum(minute["plays"] for minute in settled)
     watched_s = sum(minute["watched_ms"] for minute in settled) / 1000
     assert sum(found.audience.viewers) * found.step_s == pytest.approx(watched_s)
+
+
+def test_a_line_is_made_of_whole_steps(views: Views, titles: Titles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that the stretch only touches would look like a fall."""
+    monkeypatch.setattr(stretch, "POINTS", 12)
+    content_id = titles.list(DAY_S).titles[0].content_id
+    plays: Counter[int] = Counter()
+    for minute in views.minutes("title", content_id=content_id):
+        plays[int(minute["minute"].timestamp()) // 300 * 300_000] += minute["plays"]
+    for minutes in range(50, 55):  # most of them begin within a step
+        found = titles.view(content_id, 60 * minutes)
+        assert found.step_s == 300
+        assert found.audience.plays == [plays[at] for at in found.audience.at]
+        assert len(found.audience.at) >= 8
 
 
 def test_while_anything_is_known_nobody_watched_a_title_without_a_row(views: Views, titles: Titles) -> None:

@@ -162,10 +162,12 @@ class Explorer(Reader):
 
     def _trend(self, asked: Asked) -> CohortTrend:
         step_s = stretch.step_s((asked.basis.stop_at - asked.basis.start_at) // 1000)
-        values = asked.values | {"step": step_s, "minutes": step_s / 60}
+        # A sum of half a step would be half of it.
+        whole_s = 60 if asked.question.measure.sample else step_s
+        first_s = -(-(asked.basis.start_at // 1000) // whole_s) * whole_s
+        values = asked.values | {"step": step_s, "minutes": step_s / 60, "start": stamp(first_s)}
         if asked.basis.live_at is not None:
-            # The minute that is running would end every line in noise, and a sum of half a step would be half of it.
-            whole_s = 60 if asked.question.measure.sample else step_s
+            # The minute that is running would end every line in noise.
             values["stop"] = stamp(min(asked.basis.stop_at // 1000, asked.basis.live_at // 1000 // whole_s * whole_s))
 
         def line(where: dict[str, str | None], planned: Plan) -> TrendLine:

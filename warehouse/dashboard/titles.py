@@ -127,7 +127,8 @@ class Titles(Reader):
         values: dict[str, Any] = {"title": content_id, "start": stamp(start), "stop": stamp(stop)}
         # Minutes that have just ended are still filling: time is known when the next heartbeat comes. Steps are whole.
         settled_s = stop if live_at is None else live_at // 60_000 * 60 - 60
-        settled = values | {"stop": stamp(settled_s // step_s * step_s), "step": step_s}
+        first_s = -(-start // step_s) * step_s
+        settled = values | {"start": stamp(first_s), "stop": stamp(settled_s // step_s * step_s), "step": step_s}
         rows = self._files.ask(_AUDIENCE, **settled)
         names = (
             self._files.ask(f"{_CATALOGUE} WHERE content_id = $title", title=content_id) if self._has("titles") else []

@@ -11,6 +11,9 @@ import os
 import resource
 import signal
 import struct
+from pathlib import Path
+
+from infra.errors import ProcessError
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PATH_BENEATH = 1
@@ -71,6 +74,9 @@ def _restrict(readable: tuple[str, ...]) -> bool:
     version = landlock_version()
     if version == 0:
         return False
+    if (threads := len(list(Path("/proc/self/task").iterdir()))) > 1:
+        msg = f"expected one thread in a process that gives up rights, got {threads}: the others would keep theirs"
+        raise ProcessError(msg)
     files = (1 << _FS_BITS.get(version, 16)) - 1
     network = 0b11 if version >= 4 else 0
     scopes = 0b11 if version >= 6 else 0

@@ -215,7 +215,7 @@ class Sandbox:
         birth = Birth(
             published=[str(path) for path in published.paths(self._folder)] if published else [],
             memory_bytes=self._settings.query_memory_bytes,
-            threads=max(1, self._settings.query_threads),
+            threads=self._settings.query_threads,
             timeout_s=self._settings.query_timeout_s,
         )
         for _attempt in range(2):

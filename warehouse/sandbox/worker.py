@@ -1,8 +1,8 @@
 """The child's side of the sandbox: first the zygote, then the children that fork from it.
 
 The zygote imports DuckDB and Arrow once and does nothing else; each fork request brings one socket. A child opens the
-published files, says that it is ready, waits for one query, attaches the live file (so that it is fresh), locks DuckDB,
-gives up the file system, answers on its socket and exits. Nothing survives from one query to the next.
+published files, says that it is ready, waits for one query, attaches the live file (so that it is fresh), gives up the
+file system, locks DuckDB, answers on its socket and exits. Nothing survives from one query to the next.
 """
 
 from __future__ import annotations

@@ -53,7 +53,19 @@ def told(hook: Hook, act: Callable[[Delivery], None]) -> None:
     delivery.stop()
 
 
-def test_an_alert_is_posted_with_its_link(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_alert_is_a_line_of_the_log_with_or_without_a_webhook(caplog: pytest.LogCaptureFixture) -> None:
+    for webhook in (None, Webhook(SECRET)):
+        caplog.clear()
+        delivery = Delivery(webhook, "http://127.0.0.1:8701")
+        delivery.tell([OPENED])
+        delivery.tell([OPENED], again=True)  # a restarted worker's: it stands there already
+        delivery.stop()
+        [line] = caplog.records
+        assert "country=BR is 0.08, usually 0.001" in line.getMessage()
+        assert (line.__dict__["kind"], line.__dict__["alert"]["cohort"]) == ("opened", {"country": "BR"})
+
+
+def test_an_alert_is_posted_with_its_link() -> None:
     hook = Hook()
     told(hook, lambda delivery: delivery.tell([OPENED]))
     [request] = hook.requests
