@@ -46,6 +46,19 @@ def test_the_list_and_one_title_equal_sql(standing: Served, page: Page) -> None:
     assert "span=3600" in page.url
 
 
+def test_what_gains_viewers_is_one_click_away(standing: Served, page: Page) -> None:
+    page.goto(f"{standing.url}titles?span=10800")
+    gaining = page.get_by_role("navigation", name="Gaining viewers").get_by_role("button").first
+    expect(gaining).to_be_visible(timeout=SOON_MS)
+    [(content_id, change)] = sql(
+        standing, "SELECT content_id, change FROM metrics.trending_titles WHERE surge > 0 ORDER BY surge DESC LIMIT 1"
+    )
+    expect(gaining).to_contain_text(f"+{change:.1f}")
+    gaining.click()
+    expect(page.get_by_test_id("title")).to_have_text(content_id.replace("-", " ").title(), timeout=SOON_MS)
+    assert f"id={content_id}" in page.url
+
+
 @pytest.mark.long
 def test_what_is_not_there_says_so(standing: Served, page: Page) -> None:
     page.goto(f"{standing.url}titles?id=nothing&span=3600")

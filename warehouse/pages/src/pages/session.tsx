@@ -6,6 +6,7 @@ import { publishId } from "../data/beat";
 import type { SessionSearch, SessionView } from "../data/protocol";
 import { open, search, sessionId, wanted } from "../data/session";
 import { now } from "../data/store";
+import { Down } from "../parts/down";
 import { SessionEvents } from "../parts/session-events";
 import { SessionFigures, SessionHead } from "../parts/session-figures";
 import { SessionHits } from "../parts/session-hits";
@@ -24,6 +25,7 @@ export function Session() {
   const problem = view.problem || found.problem;
   return (
     <main class="session" data-testid="session">
+      <Down />
       <Find key={find} text={find} isFirst={shown === null} />
       {problem && <p class="banner" role="alert" data-testid="problem">{problem}</p>}
       {find !== "" && id === null && found.value && only === undefined && <SessionHits found={found.value} open={open} />}
