@@ -173,9 +173,8 @@ def _as_of_now(columns: dict[str, str], there: set[str]) -> str:
     return ", ".join(name if name in there else f"NULL::{kind} AS {name}" for name, kind in columns.items())
 
 
-def lock(connection: DuckDBPyConnection, threads: int = 1) -> None:
+def lock(connection: DuckDBPyConnection) -> None:
     """Take DuckDB's files and settings away. Only this order works: handles that are open stay readable."""
-    connection.execute(f"SET threads = {threads}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
     connection.execute("SET lock_configuration = true")

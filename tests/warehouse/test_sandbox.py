@@ -173,21 +173,10 @@ def test_memory_that_duckdb_does_not_count_is_watched(published: Lake) -> None:
 
 def test_a_query_is_cancelled_from_elsewhere(published: Lake) -> None:
     cancelled = threading.Event()
-    caught: list[QueryError] = []
     with Sandbox(replace(published.settings, query_timeout_s=90.0), warm=1) as sandbox:
-
-        def ask() -> None:
-            with pytest.raises(QueryError) as error:
-                sandbox.query(BUSY, cancelled=cancelled)
-            caught.append(error.value)
-
-        one(sandbox, "SELECT 1")
-        thread = threading.Thread(target=ask)
-        thread.start()
-        child = wait_for_busy_child()
-        started = time.monotonic()
-        cancelled.set()
-        thread.join(20)
+        with busy(sandbox, cancelled) as (child, caught):
+            started = time.monotonic()
+            cancelled.set()
         assert time.monotonic() - started < 1
         assert [error.reason for error in caught] == ["cancelled"]
         child.wait(5)
@@ -200,16 +189,9 @@ def test_threads_of_a_query_begin_once_its_process_is_confined(published: Lake) 
         one(sandbox, "SELECT 1")
         waiting = [process for process in descendants() if process.ppid() != os.getpid()]
         assert [process.num_threads() for process in waiting] == [1]
-
-        def ask() -> None:
-            with contextlib.suppress(QueryError):
-                sandbox.query(BUSY, cancelled=cancelled)
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        assert wait_for_busy_child().num_threads() == 3 + 1, "and the one that looks at the time"
-        cancelled.set()
-        thread.join(20)
+        with busy(sandbox, cancelled) as (child, _):
+            assert child.num_threads() == 3 + 1, "and the one that looks at the time"
+            cancelled.set()
 
 
 def test_a_stream_waits_for_its_reader_and_its_time_stands_still(published: Lake) -> None:
@@ -249,22 +231,31 @@ def test_a_process_that_is_killed_is_replaced(sandbox: Sandbox) -> None:
 
 
 def test_a_query_whose_process_is_killed_fails_alone(published: Lake) -> None:
-    caught: list[QueryError] = []
     with Sandbox(replace(published.settings, query_timeout_s=90.0), warm=1) as sandbox:
-
-        def ask() -> None:
-            with pytest.raises(QueryError) as error:
-                sandbox.query(BUSY)
-            caught.append(error.value)
-
-        one(sandbox, "SELECT 1")
-        thread = threading.Thread(target=ask)
-        thread.start()
-        wait_for_busy_child().kill()
-        thread.join(20)
+        with busy(sandbox) as (child, caught):
+            child.kill()
         assert [error.reason for error in caught] == ["too_large"]
         assert "ended its process" in str(caught[0])
         assert one(sandbox, "SELECT 1") == 1
+
+
+@contextlib.contextmanager
+def busy(
+    sandbox: Sandbox, cancelled: threading.Event | None = None
+) -> Iterator[tuple[psutil.Process, list[QueryError]]]:
+    """A query that computes for hours: its process, and its error, which is there once it was ended within."""
+    caught: list[QueryError] = []
+
+    def ask() -> None:
+        with pytest.raises(QueryError) as error:
+            sandbox.query(BUSY, cancelled=cancelled or threading.Event())
+        caught.append(error.value)
+
+    one(sandbox, "SELECT 1")
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield wait_for_busy_child(), caught
+    thread.join(20)
 
 
 def wait_for_busy_child() -> psutil.Process:

@@ -164,7 +164,7 @@ class Explorer(Reader):
         step_s = stretch.step_s((asked.basis.stop_at - asked.basis.start_at) // 1000)
         # A sum of half a step would be half of it.
         whole_s = 60 if asked.question.measure.sample else step_s
-        first_s = -(-(asked.basis.start_at // 1000) // whole_s) * whole_s
+        first_s = stretch.first_step(asked.basis.start_at // 1000, whole_s)
         values = asked.values | {"step": step_s, "minutes": step_s / 60, "start": stamp(first_s)}
         if asked.basis.live_at is not None:
             # The minute that is running would end every line in noise.

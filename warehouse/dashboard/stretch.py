@@ -30,3 +30,8 @@ def freshness(live_at: int, span_s: int) -> int:
 def step_s(length_s: float) -> int:
     """The shortest step of which a stretch has no more than POINTS."""
     return next((step for step in _STEPS_S if length_s / step <= POINTS), _STEPS_S[-1])
+
+
+def first_step(start_s: int, step_s: int) -> int:
+    """Where the first step begins that lies within a stretch as a whole."""
+    return -(-start_s // step_s) * step_s

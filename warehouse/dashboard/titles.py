@@ -43,19 +43,19 @@ LEFT JOIN ({{catalogue}}) AS catalogue USING (content_id)
 LEFT JOIN metrics.trending_titles AS trending USING (content_id)
 ORDER BY watched_ms DESC, shown.plays DESC, content_id
 """
+_STEP_AT = "CAST(epoch(minute) AS BIGINT) // $step * $step AS step_at"
 # While anything is known nobody watched what has no row; a step of which nothing is known stays away.
-_AUDIENCE = """
-WITH minutes AS (
-    SELECT rollup, content_id, watched_ms, plays, CAST(epoch(minute) AS BIGINT) // $step * $step AS step_at
-    FROM metrics.quality_minute WHERE rollup IN ('title', 'total') AND minute >= $start AND minute < $stop
+_AUDIENCE = f"""
+WITH watched AS (
+    SELECT {_STEP_AT}, average_viewers(watched_ms, $step / 60.0) AS viewers, sum(plays)::BIGINT AS plays
+    {_OF_STRETCH} AND content_id = $title GROUP BY step_at
 ),
-watched AS (
-    SELECT step_at, average_viewers(watched_ms, $step / 60.0) AS viewers, sum(plays)::BIGINT AS plays
-    FROM minutes WHERE rollup = 'title' AND content_id = $title GROUP BY step_at
+known AS (
+    SELECT DISTINCT {_STEP_AT} FROM metrics.quality_minute
+    WHERE rollup = 'total' AND minute >= $start AND minute < $stop
 )
 SELECT step_at, coalesce(viewers, 0) AS viewers, coalesce(plays, 0) AS plays
-FROM (SELECT DISTINCT step_at FROM minutes WHERE rollup = 'total') LEFT JOIN watched USING (step_at)
-WHERE EXISTS (FROM watched) ORDER BY step_at
+FROM known LEFT JOIN watched USING (step_at) WHERE EXISTS (FROM watched) ORDER BY step_at
 """
 _RETENTION = """
 WITH days AS (
@@ -127,7 +127,7 @@ class Titles(Reader):
         values: dict[str, Any] = {"title": content_id, "start": stamp(start), "stop": stamp(stop)}
         # Minutes that have just ended are still filling: time is known when the next heartbeat comes. Steps are whole.
         settled_s = stop if live_at is None else live_at // 60_000 * 60 - 60
-        first_s = -(-start // step_s) * step_s
+        first_s = stretches.first_step(start, step_s)
         settled = values | {"start": stamp(first_s), "stop": stamp(settled_s // step_s * step_s), "step": step_s}
         rows = self._files.ask(_AUDIENCE, **settled)
         names = (

@@ -73,7 +73,7 @@ def _serve(line: socket.socket, birth: Birth) -> None:
     silence = os.open(os.devnull, os.O_RDWR)
     for handle in (0, 1, 2):
         os.dup2(silence, handle)  # some statements print
-    confine.limit_resources(int(birth.timeout_s) + 10, birth.threads, files=len(birth.published))
+    confine.limit_resources(int(birth.timeout_s) + 10, threads=birth.threads, files=len(birth.published))
     confine.forbid_writing()
     connection = attach.connect(birth.memory_bytes)
     connection.execute("SET errors_as_json = true")  # they say where
@@ -87,7 +87,9 @@ def _serve(line: socket.socket, birth: Birth) -> None:
     attach.attach_live(connection, Path(query.live) if query.live else None)
     attach.define_views(connection)
     is_confined = confine.forbid_files_and_network()
-    attach.lock(connection, birth.threads)  # they begin only now: a thread is confined as the one that starts it
+    # Not before: a thread is confined as the one that starts it.
+    connection.execute(f"SET threads = {birth.threads}")
+    attach.lock(connection)
     out = _Frames(line, query.max_bytes)
     _interrupt_when_due(connection, query.timeout_s, out)
     rows, truncated = _answer(connection, query, out)

@@ -5,8 +5,7 @@ import { type Figure, NOTHING, together } from "../format";
 import type { Row } from "../data/series";
 import { DAY } from "../data/store";
 import { type Colour, look } from "./look";
-
-export type Point = readonly [ms: number, value: number | null];
+import type { Point } from "./steps";
 
 export interface Frame {
   readonly rows: readonly Row[];
