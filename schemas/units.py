@@ -24,7 +24,7 @@ _SUFFIXES = {
     "_sessions": COUNT,
 }
 _NAMED = {
-    **dict.fromkeys(("minute", "hour", "as_of", "live_to", "kept_from", "gap_from", "gap_to"), UTC),
+    **dict.fromkeys(("second", "minute", "hour", "as_of", "live_to", "kept_from", "gap_from", "gap_to"), UTC),
     "bits_played": "bits",
     "dropped_frames": "frames",
     "startup_histogram": "startups a bucket",

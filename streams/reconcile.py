@@ -25,8 +25,9 @@ import msgspec
 from infra.settings import Settings
 from infra.text_columns import aligned
 from schemas.registry import EVENT_TOPICS, SESSION_TOPICS
+from schemas.standing import Standing
 from streams.reconcile_lake import Lake, LakeCounts
-from streams.reconcile_topics import Cut, cuts, find_records, live_counts
+from streams.reconcile_topics import Cut, cuts, find_records, live_standings
 
 POLL_S = 0.5
 
@@ -93,12 +94,14 @@ def _with_live(settings: Settings, places: dict[tuple[str, int], Cut], until: fl
     told = {topic.name for topic in SESSION_TOPICS}
     ends = {place: cut.end for place, cut in places.items() if place[0] in told and cut.end}
     while True:
-        said = live_counts(settings, frozenset(name for name, _ in ends))
-        behind = any((said[place]["position"] if place in said else 0) < end for place, end in ends.items())
+        said = live_standings(settings, frozenset(name for name, _ in ends))
+        behind = any((said[place].position if place in said else 0) < end for place, end in ends.items())
         if not behind or time.monotonic() >= until:
             break
         time.sleep(POLL_S)
-    return places | {place: replace(places[place], live=counts) for place, counts in said.items() if place in places}
+    return places | {
+        place: replace(places[place], live=standing) for place, standing in said.items() if place in places
+    }
 
 
 def _caught_up(settings: Settings, places: dict[tuple[str, int], Cut], until: float) -> Lake:
@@ -154,32 +157,31 @@ def _silver(cut: Cut, found: LakeCounts) -> Line:
 
 
 def _live(cut: Cut, found: LakeCounts) -> list[Line]:
-    said = cut.live
+    said = cut.live or Standing(topic=cut.topic, partition=cut.partition, at=0, clock=0, position=0)
     why = ""
-    if not said and cut.end > found.start:
+    if not cut.live and cut.end > found.start:
         why = "the stream has published nothing of this partition"
     elif cut.live_position > found.position:
         why = f"the sink is behind the stream: it is at {found.position:,}, the stream at {cut.live_position:,}"
-    events, late, dropped, rejected = (said.get(name, 0) for name in ("events", "late", "duplicates", "rejected"))
-    still_open = found.rows_to_live_cut - found.rows_before_live + said.get("held", 0)
+    still_open = found.rows_to_live_cut - found.rows_before_live + said.held
     return [
         Line(
             equation="live",
             topic=cut.topic,
             partition=cut.partition,
-            left=events + late + dropped + still_open,
+            left=said.events + said.late + said.duplicates + still_open,
             right=found.rows_to_live_cut,
-            terms=f"live {events:,} + late {late:,} + duplicates {dropped:,} + still open {still_open:,} "
-            f"= bronze {found.rows_to_live_cut:,}",
+            terms=f"live {said.events:,} + late {said.late:,} + duplicates {said.duplicates:,} "
+            f"+ still open {still_open:,} = bronze {found.rows_to_live_cut:,}",
             why=why,
         ),
         Line(
             equation="live rejects",
             topic=cut.topic,
             partition=cut.partition,
-            left=rejected,
+            left=said.rejected,
             right=found.letters_before_live,
-            terms=f"rejected {rejected:,} = dead letters {found.letters_before_live:,} before {cut.live_position:,}",
+            terms=f"rejected {said.rejected:,} = dead letters {found.letters_before_live:,} before {said.position:,}",
             why=why,
         ),
     ]

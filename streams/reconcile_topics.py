@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from infra.errors import ProcessError
 from infra.kafka import consumer_config
 from infra.settings import Settings
 from infra.topics import offsets
-from schemas.registry import LIVE_QUALITY, PLAYBACK
+from schemas.registry import LIVE_QUALITY
+from schemas.standing import Standing, is_standing, read_standing
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
@@ -35,11 +34,11 @@ class Cut:
     topic: str
     partition: int
     end: int
-    live: Mapping[str, int] = field(default_factory=dict)
+    live: Standing | None = None
 
     @property
     def live_position(self) -> int:
-        return self.live.get("position", 0)
+        return self.live.position if self.live else 0
 
 
 def cuts(settings: Settings, topics: Iterable[str]) -> dict[tuple[str, int], Cut]:
@@ -47,21 +46,20 @@ def cuts(settings: Settings, topics: Iterable[str]) -> dict[tuple[str, int], Cut
     return {place: Cut(*place, end) for place, (_, end) in offsets(settings, topics).items()}
 
 
-def live_counts(settings: Settings, topics: frozenset[str]) -> dict[tuple[str, int], dict[str, int]]:
-    """(topic, partition) → what the stream last published of it: the records `now/...` of the live topic.
+def live_standings(settings: Settings, topics: frozenset[str]) -> dict[tuple[str, int], Standing]:
+    """(topic, partition) → what the stream last published of it.
 
     `topics`: those of which something is expected, and looked for further back.
     """
     ends = offsets(settings, [LIVE_QUALITY.name])
-    found: dict[tuple[str, int], dict[str, int]] = {}
+    found: dict[tuple[str, int], Standing] = {}
     for partition, low, high in ((p, low, high) for (_, p), (low, high) in ends.items()):
         for start in sorted({low, max(low, high - RECENT)}, reverse=True):
-            newest: dict[tuple[str, int], dict[str, int]] = {}
+            newest: dict[tuple[str, int], Standing] = {}
             for _offset, key, value in read_records(settings, LIVE_QUALITY.name, partition, start, high):
-                if value is not None and key is not None and key.startswith(b"now/"):
-                    said = msgspec.json.decode(value)
-                    place = (said.get("topic", PLAYBACK.name), said["partition"])
-                    newest[place] = {name: n for name, n in said.items() if isinstance(n, int)}
+                if value is not None and key is not None and is_standing(key):
+                    said = read_standing(value)
+                    newest[said.topic, said.partition] = said
             found = newest | found
             if topics <= {topic for topic, _ in found}:
                 break

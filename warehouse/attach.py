@@ -56,6 +56,13 @@ NOW_COLUMNS: dict[str, str] = {
 }
 """One row a partition of what sessions are made of: where its stream worker stands, by the broker's clock."""
 
+SECOND_COLUMNS: dict[str, str] = {
+    "second": "TIMESTAMP WITH TIME ZONE",
+    "concurrent": "BIGINT",
+    **dict.fromkeys(PARTS, "BIGINT"),
+}
+"""The last hour of everything, by the second in which it came."""
+
 LIVE_META_COLUMNS: dict[str, str] = {
     "written_at": "TIMESTAMP WITH TIME ZONE",
     "kept_from": "TIMESTAMP WITH TIME ZONE",
@@ -133,6 +140,7 @@ def attach_live(connection: DuckDBPyConnection, path: Path | None) -> None:
 def create_live_tables(connection: DuckDBPyConnection, catalog: str = "live") -> None:
     """The tables of the live file, empty."""
     connection.execute(create_table(f"{catalog}.main.quality_minute", QUALITY_COLUMNS))
+    connection.execute(create_table(f"{catalog}.main.quality_second", SECOND_COLUMNS))
     connection.execute(create_table(f"{catalog}.main.now", NOW_COLUMNS))
     connection.execute(create_table(f"{catalog}.main.alerts", ALERT_COLUMNS))
     connection.execute(create_table(f"{catalog}.main.meta", LIVE_META_COLUMNS))

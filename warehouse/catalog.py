@@ -20,6 +20,7 @@ from warehouse.vocabulary import FUNCTIONS, KEYWORDS
 _OWN = {
     "main.meta": "The publish in force, in one row.",
     "live.quality_minute": "Quality by minute since the cut-over, as the stream tells it; provisional.",
+    "live.quality_second": "The last hour of everything by second, as it came in: viewers and parts; provisional.",
     "live.now": "Where each partition's stream worker stands; one row a partition.",
     "live.alerts": "Alerts: those that are open, and those that closed in the last seven days.",
     "live.meta": "How current the live file is, in one row.",

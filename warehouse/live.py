@@ -29,7 +29,8 @@ from infra.settings import Settings
 from schemas.registry import LIVE_ALERTS, LIVE_QUALITY
 from warehouse import attach, publication
 from warehouse.live_alerts import LiveAlerts
-from warehouse.live_state import LiveState, Place
+from warehouse.live_seconds import Place
+from warehouse.live_state import LiveState
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -77,6 +78,7 @@ class LiveFile:
         try:
             attach.create_live_tables(connection, "fresh")
             self._insert("quality_minute", state.table())
+            self._insert("quality_second", state.seconds.table())
             self._insert("now", state.now_table())
             if alerts is not None:
                 self._insert("alerts", alerts.table())

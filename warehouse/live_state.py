@@ -16,7 +16,9 @@ import pyarrow as pa
 from infra.errors import ContractError
 from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
 from schemas.registry import PLAYBACK
+from schemas.standing import Standing, is_standing, read_standing
 from warehouse.attach import NOW_COLUMNS
+from warehouse.live_seconds import Place, Seconds
 
 WIDTH = len(PARTS) + STARTUP_BUCKETS
 REASON = "invalid_live_value"
@@ -26,9 +28,6 @@ _LABELS = ("rollup", *DIMENSIONS)
 Labels = tuple[str | None, ...]
 """Rollup, then DIMENSIONS."""
 Cells = npt.NDArray[np.int64]
-Place = tuple[str, int]
-"""Source topic and partition."""
-_NOT_COUNTS = ("topic", "partition", "received_at")
 
 
 class LiveState:
@@ -40,17 +39,17 @@ class LiveState:
         self._rows = 0
         self.dropped_before_s = 0
         """Minutes before it were given up because there were too many rows (epoch seconds; 0: none)."""
-        self.now: dict[Place, dict[str, Any]] = {}
-        """Partition → its worker's newest state of affairs."""
+        self.now: dict[Place, Standing] = {}
+        """Partition → how its worker stands."""
+        self.seconds = Seconds()
 
     def apply(self, key: bytes, value: bytes) -> None:
         """Take in one record. Raises ContractError for one that is no live value."""
         try:
-            record = msgspec.json.decode(value)
-            if key.startswith(b"now/"):
-                self._apply_now(record)
+            if is_standing(key):
+                self._apply_standing(read_standing(value))
             else:
-                self._apply_minute(record)
+                self._apply_minute(msgspec.json.decode(value))
         except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
             msg = f"record {key!r} of the live topic is none: {type(error).__name__}: {error}"
             raise ContractError(REASON, msg) from error
@@ -75,15 +74,17 @@ class LiveState:
 
     def now_table(self) -> pa.Table:
         """One row a partition: the columns of live.now."""
-        rows = [self.now[place] for place in sorted(self.now)]
-        return pa.Table.from_pylist(rows, NOW_SCHEMA)
+        said = [self.now[place] for place in sorted(self.now)]
+        known = {"received_at": [one.at * 1000 for one in said]}
+        columns = {name: known.get(name) or [getattr(one, name) for one in said] for name in NOW_COLUMNS}
+        return pa.table(columns, NOW_SCHEMA)
 
-    def _apply_now(self, record: dict[str, Any]) -> None:
-        place = _place(record)
+    def _apply_standing(self, said: Standing) -> None:
+        place = said.topic, said.partition
+        self.seconds.take(place, said)
         known = self.now.get(place)
-        if known is None or int(record["at"]) * 1000 >= known["received_at"]:
-            counts = {name: int(record[name]) for name in NOW_COLUMNS if name not in _NOT_COUNTS}
-            self.now[place] = {**dict(zip(_NOT_COUNTS, (*place, int(record["at"]) * 1000), strict=True)), **counts}
+        if known is None or said.at >= known.at:
+            self.now[place] = said
 
     def _apply_minute(self, record: dict[str, Any]) -> None:
         minute_s = int(record["minute"])

@@ -24,7 +24,7 @@ _CLOCK = {
     "gap_to": "the minute after the last that neither side has",
 }
 _NOW = {
-    "received_at": "the broker's clock: received time of the newest event that counts",
+    "received_at": "when the stream worker said so: whatever it had taken by then counts",
     "concurrent": "viewers at this moment: sessions that play or stall",
     "open_sessions": "sessions that have not ended, as the worker holds them",
     "events": "events taken in since the topic's beginning",
@@ -36,6 +36,11 @@ _NOW = {
 COLUMNS: dict[str, dict[str, str]] = {
     "live.quality_minute": _ROLLUP,
     "metrics.quality_minute": _ROLLUP,
+    "live.quality_second": {
+        "second": "the second in which the broker received it, UTC",
+        "concurrent": "viewers in that second: sessions that play or stall; null where a stream worker did not say",
+        **PARTS,
+    },
     "live.now": _NOW
     | {
         "topic": "Kafka topic that its sessions are made of",
@@ -75,7 +80,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "metrics.freshness": _CLOCK
     | {
         "live_to": "newest live minute",
-        "live_at": "received time of the newest event that live numbers count",
+        "live_at": "when a stream worker last said how it stands: whatever it had taken by then counts",
         "live_written_at": _CLOCK["written_at"],
     },
     "metrics.pulse": _NOW | {"plays_last_minute": "attempts of the last closed minute"},

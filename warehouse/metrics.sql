@@ -81,6 +81,11 @@ CREATE OR REPLACE MACRO session_count(sessions) AS
 CREATE OR REPLACE MACRO attempt_count(plays) AS
   CAST(sum(plays) AS BIGINT);
 
+-- Attempts a second. How fast viewers ask for playback. Unit: attempts/s. Attempts / length of the stretch in seconds.
+-- Of one row of live.quality_second: seconds = 1; of one of quality_minute: seconds = 60.
+CREATE OR REPLACE MACRO attempts_per_second(plays, seconds) AS
+  sum(plays) / CAST(seconds AS DOUBLE);
+
 -- Plays. How many sessions got to see content. Unit: plays. Number of sessions in which content began to play: told by
 -- `first_frame` or, where the client does not tell it, by the first sign of playback (`heartbeat`, `resume`, a stall;
 -- without session ids `play`). Source: CTA-2066, Conviva.

@@ -15,6 +15,7 @@ from infra.kafka import producer_config
 from infra.settings import Settings
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
 from schemas.registry import LIVE_QUALITY, PLAYBACK
+from schemas.standing import Standing
 
 MINUTES = 20
 """Between the cut-over and the first now."""
@@ -68,10 +69,12 @@ class LiveMinutes(threading.Thread):
         self._producer.flush(10)
 
     def _say_now(self, at_s: float) -> None:
-        fates = {"events": 1_000_000, "late": 0, "duplicates": 0, "rejected": 0, "applied": 1_000_000}
-        row = {"topic": PLAYBACK.name, "partition": 0, "at": int(at_s * 1000), "position": self._position}
-        row |= {"concurrent": 20_000, "open_sessions": 25_000} | fates
-        self._producer.produce(LIVE_QUALITY.name, msgspec.json.encode(row), f"now/{PLAYBACK.name}/0".encode())
+        at, events = int(at_s * 1000), 1_000_000
+        key, value = Standing(
+            topic=PLAYBACK.name, partition=0, at=at, clock=at, position=self._position, concurrent=20_000,
+            open_sessions=25_000, events=events, applied=events, parts={"plays": self._position * 11},
+        ).record()  # fmt: skip
+        self._producer.produce(LIVE_QUALITY.name, value, key)
 
 
 def _cohorts() -> list[tuple[str, tuple[str | None, ...], int]]:

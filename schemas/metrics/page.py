@@ -21,6 +21,7 @@ TABLES: dict[str, set[str]] = {
     "silver.sessions": _SESSION,
     "gold.audience_daily": {"plays", "watched_ms", "viewer_registers"},
     "gold.ads_daily": set(AD_PARTS),
+    "live.quality_second": set(PARTS),
     "live.now": {"concurrent"},
 }
 """Table → what of the metrics' parts it has."""

@@ -55,6 +55,29 @@ METRICS = (
         ),
     ),
     Metric(
+        name="attempts_per_second",
+        title="Attempts a second",
+        level="aggregate",
+        meaning="How fast viewers ask for playback.",
+        formula="Attempts / length of the stretch in seconds. Of one row of live.quality_second: seconds = 1; of one "
+        "of quality_minute: seconds = 60.",
+        unit="attempts/s",
+        sql="sum(plays) / CAST(seconds AS DOUBLE)",
+        parts=("plays",),
+        arguments=("seconds",),
+        counted="As attempts.",
+        left_out="As attempts.",
+        elsewhere="Dashboards call them plays a second.",
+        examples=(
+            Example(
+                sessions={"a": "0 play\n3 stop", "b": "20 play\n21 first_frame\n50 stop", "c": "40 play\n41 stop"},
+                call="60",
+                value=0.05,
+                working="3 attempts in a minute.",
+            ),
+        ),
+    ),
+    Metric(
         name="play_count",
         title="Plays",
         level="aggregate",

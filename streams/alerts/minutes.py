@@ -17,6 +17,7 @@ import numpy.typing as npt
 from infra.errors import ContractError
 from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
 from schemas.registry import PLAYBACK
+from schemas.standing import Standing, is_standing, read_standing
 
 WIDTH = len(PARTS) + STARTUP_BUCKETS
 MINUTE_S = 60
@@ -58,19 +59,19 @@ class OpenMinutes:
     def apply(self, key: bytes, value: bytes) -> None:
         """Take in a record of the live topic. Raises ContractError for what is none."""
         try:
-            if key.startswith(b"now/"):
-                self._hear(msgspec.json.decode(value))
+            if is_standing(key):
+                self._hear(read_standing(value))
             else:
                 self._put(msgspec.json.decode(value))
         except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
             msg = f"record {key!r} of the live topic is none: {type(error).__name__}: {error}"
             raise ContractError(REASON, msg) from error
 
-    def _hear(self, record: dict[str, Any]) -> None:
-        clock = self._clocks.setdefault(_place(record), _Clock())
-        if int(record["clock"]) > clock.received_ms:
-            clock.received_ms, clock.moved_ms = int(record["clock"]), int(record["at"])
-        clock.said_ms = max(clock.said_ms, int(record["at"]))
+    def _hear(self, said: Standing) -> None:
+        clock = self._clocks.setdefault((said.topic, said.partition), _Clock())
+        if said.clock > clock.received_ms:
+            clock.received_ms, clock.moved_ms = said.clock, said.at
+        clock.said_ms = max(clock.said_ms, said.at)
 
     def _put(self, record: dict[str, Any]) -> None:
         minute_s = int(record["minute"])

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -26,6 +25,7 @@ from infra.errors import ProcessError
 from schemas.piece import PIECE_WIDTH, pieces_of_an_event
 from schemas.quality import HEARD_WITHIN_MS, MINUTE_MS, PARTS
 from schemas.session_state import PLAYING, STALLED
+from schemas.standing import Standing
 from streams.live import fold, records
 from streams.live.events import BUCKETS
 from streams.live.held import Held
@@ -204,20 +204,19 @@ class LivePartition:
 
     def now(self, now_ms: int, concurrent: int) -> tuple[bytes, bytes]:
         """Key and value of the partition's state of affairs, for the live topic."""
-        value = {
-            "kind": "now",
-            "topic": self.source.topic.name,
-            "partition": self.number,
-            "at": now_ms,
-            "clock": self.clock_ms,
-            "concurrent": concurrent,
-            "open_sessions": len(self.sessions),
-            "position": self.next or 0,
-            **self.fates(),
-            "parts": dict(zip(PARTS, self.sums.tolist(), strict=True)),
-        }
-        value["events"] = value.pop("counted")
-        return f"now/{self.source.topic.name}/{self.number}".encode(), msgspec.json.encode(value)
+        fates = self.fates()
+        return Standing(
+            topic=self.source.topic.name,
+            partition=self.number,
+            at=now_ms,
+            clock=self.clock_ms,
+            concurrent=concurrent,
+            open_sessions=len(self.sessions),
+            position=self.next or 0,
+            events=fates.pop("counted"),
+            **fates,
+            parts=dict(zip(PARTS, self.sums.tolist(), strict=True)),
+        ).record()
 
     def live_rows(self) -> Iterator[list[tuple[bytes, bytes]]]:
         """Key and value of the minutes' rows that changed since the last call, in portions made one by one."""

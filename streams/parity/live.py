@@ -14,10 +14,11 @@ from infra.settings import Settings
 from infra.topics import offsets
 from schemas.quality import DIMENSIONS, PARTS
 from schemas.registry import LIVE_QUALITY, PLAYBACK, SESSION_TOPICS
+from schemas.standing import is_standing
 from streams.parity.replay import Place
 from streams.parity.rows import HISTOGRAM, LiveRow, RowKey, histogram_part
 from streams.parity.window import Window
-from streams.reconcile_topics import live_counts, read_records
+from streams.reconcile_topics import live_standings, read_records
 
 REASON = "invalid_live_value"
 SETTLE_S = 2.0
@@ -26,8 +27,8 @@ SETTLE_S = 2.0
 
 def positions(settings: Settings) -> dict[Place, int]:
     """Partition → the offset before which its worker has applied everything, as it says itself."""
-    said = live_counts(settings, frozenset(topic.name for topic in SESSION_TOPICS))
-    return {Place(*place): counts["position"] for place, counts in said.items()}
+    said = live_standings(settings, frozenset(topic.name for topic in SESSION_TOPICS))
+    return {Place(*place): standing.position for place, standing in said.items()}
 
 
 def settled_rows(settings: Settings, window_ms: Window) -> list[LiveRow]:
@@ -42,7 +43,7 @@ def settled_rows(settings: Settings, window_ms: Window) -> list[LiveRow]:
 
 def is_row(key: bytes | None, value: bytes | None) -> bool:
     """Whether a record of the live topic is a minute's row."""
-    return key is not None and value is not None and not key.startswith(b"now/")
+    return key is not None and value is not None and not is_standing(key)
 
 
 def keep_newest(found: dict[tuple[Place, RowKey], LiveRow], values: Iterable[bytes | None], window_ms: Window) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import msgspec
 import psutil
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
@@ -22,6 +21,7 @@ from infra.settings import Settings
 from schemas.derive import arrow_schema
 from schemas.progress import Progress
 from schemas.registry import LIVE_QUALITY, PLAYBACK
+from schemas.standing import Standing
 from schemas.tables.restatements import RESTATEMENTS
 from tests.warehouse.lake import QUALITY_SCHEMA, SESSIONS_SCHEMA, Lake, quality_row, session_row
 from warehouse import build
@@ -84,10 +84,11 @@ class Machinery:
 
         producer = Producer(producer_config(self.settings, {}))
         for partition, lag in behind.items():
-            counts = dict.fromkeys(("concurrent", "open_sessions", "events", "late", "duplicates", "rejected"), 1)
-            said = {"topic": PLAYBACK.name, "partition": partition, "at": round(self.at.timestamp() * 1000)}
-            said |= counts | {"position": ends[PLAYBACK.name, partition] - lag, "applied": 1}
-            producer.produce(LIVE_QUALITY.name, msgspec.json.encode(said), f"now/{PLAYBACK.name}/{partition}")
+            at = round(self.at.timestamp() * 1000)
+            position = ends[PLAYBACK.name, partition] - lag
+            said = Standing(topic=PLAYBACK.name, partition=partition, at=at, clock=at, position=position)
+            key, value = said.record()
+            producer.produce(LIVE_QUALITY.name, value, key)
         assert producer.flush(30) == 0
 
     def _commit(self, table: str, rows: list[dict[str, Any]], schema: pa.Schema, told: Progress) -> int:

@@ -87,6 +87,7 @@ class State:
                 catalog = con.execute("SELECT current_database()").fetchall()[0][0]
                 attach.create_live_tables(con, f'"{catalog}"')
                 insert(con, "quality_minute", rows)
+                insert(con, "quality_second", self.seconds())
                 watching = self.watching(self.at.timestamp())
                 for partition in range(partitions):
                     each = [round(watching / partitions), round(watching * 1.2 / partitions), self.events // partitions]
@@ -120,6 +121,17 @@ class State:
             tables = [self.total(minutes, running), *made]
             self._rows, self._rows_of = pa.concat_tables(tables), drawn_for
         return self._rows
+
+    def seconds(self) -> pa.Table:
+        """The last hour, the running second left out. A second is the same whenever it is looked at."""
+        at = np.arange(int(self.at.timestamp()) - 3_600, int(self.at.timestamp()))
+        viewers = self.watching(at)
+        noise = np.random.default_rng(self.seed).random(3_600)[at % 3_600]
+        plays = (viewers * 0.002 * noise).astype("int64")
+        sums = dict.fromkeys(PARTS, np.zeros(len(at), "int64"))
+        sums |= {"plays": plays, "start_failures": plays // 5, "playback_failures": plays // 7}
+        stamps = pa.array((at * 1_000_000).astype("int64"), pa.timestamp("us", "UTC"))
+        return pa.table({"second": stamps, "concurrent": viewers.astype("int64"), **sums})
 
     def watching(self, at: float | Array) -> Any:
         """Viewers at a moment: an evening peak, slow waves, not quite random."""

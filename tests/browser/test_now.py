@@ -52,17 +52,18 @@ def test_numbers_shown_equal_sql_over_the_same_state(served: Served, page: Page)
 
     window = """
         SELECT startup_quantile_ms(startup_histogram, 0.5), startup_quantile_ms(startup_histogram, 0.95),
-               stalled_share(stall_ms, watched_ms), start_failure_rate(start_failures, plays)
+               stalled_share(stall_ms, watched_ms), start_failure_rate(start_failures, plays),
+               playback_failure_rate(playback_failures, plays)
         FROM metrics.quality_minute
         WHERE rollup = 'total' AND minute >= $m - INTERVAL 5 MINUTE - to_hours($back)
           AND minute < $m + to_minutes($running) - to_hours($back)"""
-    names = ("startup_p50_ms", "startup_p95_ms", "stalled_share", "start_failure_rate")
+    names = ("startup_p50_ms", "startup_p95_ms", "stalled_share", "start_failure_rate", "playback_failure_rate")
     for suffix, back, running in (("", 0, 1), (".hour_ago", 1, 0), (".day_ago", 24, 0)):
         [row] = sql(served, window, m=minute, back=back, running=running)
         for name, expected in zip(names, row, strict=True):
             assert number(page, name + suffix) == pytest.approx(expected), name + suffix
     shown = page.get_by_test_id("stalled_share").inner_text().replace("\u202f", "")
-    [(_, _, share, _)] = sql(served, window, m=minute, back=0, running=1)
+    [(_, _, share, _, _)] = sql(served, window, m=minute, back=0, running=1)
     assert shown == f"{share * 100:.2f}%"
 
     titles = sql(
@@ -84,6 +85,51 @@ def test_numbers_shown_equal_sql_over_the_same_state(served: Served, page: Page)
     )
     for country, device, stalled in cohorts:
         assert number(page, f"cohort.{country}.{device}.stalled_share") == pytest.approx(stalled)
+
+    # Worst first: what is furthest beyond its limit, of failures the lower end of the 95 % interval (Wilson).
+    deliveries = sql(
+        served,
+        """
+        SELECT country, cdn, app_version, sum(watched_ms) / 60000 AS viewers,
+               startup_quantile_ms(startup_histogram, 0.95) AS p95, stalled_share(stall_ms, watched_ms) AS stalled,
+               (sum(start_failures) + sum(playback_failures)) / sum(plays) AS failed, sum(plays) AS n,
+               (failed + 1.9208 / n - 1.96 * sqrt(failed * (1 - failed) / n + 0.9604 / n**2)) / (1 + 3.8416 / n) AS low
+        FROM live.quality_minute WHERE rollup = 'cdn_app_country' AND minute >= $m - INTERVAL 5 MINUTE GROUP BY ALL
+        ORDER BY n < 20, greatest(p95 / 10000, stalled / 0.03, low / 0.03) DESC LIMIT 8""",
+        m=minute,
+    )
+    assert deliveries[0][:2] == ("BR", "north")
+    for place, (country, cdn, app_version, _, p95, stalled, failed, *_) in enumerate(deliveries):
+        row = page.get_by_test_id(f"delivery.{place}")
+        assert row.get_attribute("data-cohort") == f"{country}|{cdn}|{app_version}"
+        for name, expected in (("startup_p95_ms", p95), ("stalled_share", stalled), ("failure_rate", failed)):
+            assert number(page, f"delivery.{place}.{name}") == pytest.approx(expected)
+    page.get_by_test_id("delivery.0").get_by_role("link").click()
+    expect(page).to_have_url(re.compile("metric=stalled_share.*where=country%3ABR&where=cdn%3Anorth"))
+
+
+@pytest.mark.parametrize(("chosen", "step"), [("15m", "second"), ("1h", "second"), ("3h", "minute")])
+def test_the_last_hour_is_shown_by_second(served: Served, page: Page, chosen: str, step: str) -> None:
+    served.state.publish(days=0.2)
+    served.state.write_live()
+    served.start()
+    page.goto(f"{served.url}?range={chosen}")
+    expect(page.get_by_test_id("hour.plays")).to_be_visible(timeout=SOON_MS)
+    [(plays, failures, last)] = sql(
+        served,
+        "SELECT sum(plays), sum(start_failures + playback_failures), arg_max(plays, second) FROM live.quality_second",
+    )
+    shown = [number(page, name) for name in ("hour.plays", "hour.failures", "second.plays")]
+    assert shown == [plays, failures, last]
+    [(rate,)] = sql(
+        served,
+        "SELECT sum(plays) / 60 FROM live.quality_second"
+        " WHERE second > (SELECT max(second) FROM live.quality_second) - INTERVAL 60 SECOND",
+    )
+    assert number(page, "attempts_per_second") == pytest.approx(rate)
+    expect(page.get_by_role("img", name=f"viewers and plays by {step}")).to_be_visible()
+    page.wait_for_timeout(500)
+    page.screenshot(path=screenshot_folder() / f"now-{chosen}.png")
 
 
 def test_it_follows_the_stream_and_says_when_that_stops(served: Served, page: Page) -> None:

@@ -91,6 +91,6 @@ def test_what_was_remembered_is_shown(served: Served, chromium: Browser, page: P
     expect(page.get_by_test_id("parity_state")).to_contain_text("1 unexplained", timeout=SOON_MS)
 
     remembered(served, msgspec.structs.replace(found, made_at=found.made_at + timedelta(hours=3)))
-    looks: tuple[tuple[Theme, int], ...] = (("dark", 1920), ("light", 1366))
+    looks: tuple[tuple[Theme, int], ...] = (("dark", 3840), ("light", 1366))
     for theme, width in looks:
         assert_it_fits(chromium, f"{served.url}parity", "[data-testid='row.0']", ("parity", theme, width))

@@ -84,7 +84,7 @@ def test_its_numbers_are_the_broker_s_and_the_lake_s(
     machinery.fail_an_audit()
     expect(page.locator("[data-state='failed']")).to_have_count(1, timeout=SOON_MS)
     expect(page.get_by_text("unique(session_id)")).to_be_visible()
-    looks: tuple[tuple[Theme, int], ...] = (("dark", 1440), ("light", 1440))
+    looks: tuple[tuple[Theme, int], ...] = (("dark", 1440), ("light", 3840))
     for theme, width in looks:
         assert_it_fits(chromium, f"{served.url}pipeline", "[data-testid='cell.change']", ("pipeline", theme, width))
 

@@ -38,12 +38,13 @@ def test_from_the_whole_to_the_worst_cohort_and_its_sessions(standing: Served, p
     stop = views.at.replace(second=0, microsecond=0)
     rows = sql(
         standing,
-        "SELECT country, device_type, stalled_share(stall_ms, watched_ms) FROM metrics.quality_minute "
+        "SELECT country, device_type, grouping(device_type) = 1, stalled_share(stall_ms, watched_ms) "
+        "FROM metrics.quality_minute "
         f"WHERE rollup = 'country_device' AND {hour.replace('$stop', '($stop + INTERVAL 1 MINUTE)')} "
         "GROUP BY GROUPING SETS ((country, device_type), (country))",
         stop=stop,
     )
-    expected = {f"cell.{country}" + (f".{device}" if device else ""): value for country, device, value in rows}
+    expected = {f"cell.{country}" + ("" if is_all else f".{device}"): value for country, device, is_all, value in rows}
     shown = cells(page)
     assert len(shown) > 8
     assert {name: pytest.approx(expected[name.replace("null", "None")]) for name in shown} == shown
@@ -114,7 +115,7 @@ def test_what_cannot_be_shown_says_so(standing: Served, page: Page) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700)])
+@pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700), ("dark", 3840)])
 def test_it_fits(standing: Served, chromium: Browser, theme: Theme, width: int) -> None:
     seen = ".sessions [data-testid='cell.session_id']"
     asked = assert_it_fits(chromium, f"{standing.url}cohorts", seen, ("quality", theme, width))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.conftest import SOON_MS, Served, Theme, assert_it_fits
+from tests.browser.conftest import SOON_MS, Served, Theme, assert_it_fits, screenshot_folder
 from tests.browser.test_now import number, sql
-from tests.browser.views import SICK, Views
+from tests.browser.views import BUFFER_MS, REPORTING, SICK, Views
 
 pytestmark = pytest.mark.browser
 
@@ -75,8 +76,42 @@ def test_what_is_not_there_says_so(standing: Served, page: Page) -> None:
     expect(page.get_by_test_id("missing")).to_contain_text("No published session has this id", timeout=SOON_MS)
 
 
+def test_a_player_that_reports_by_cmcd_shows_its_buffer(standing: Served, page: Page, views: Views) -> None:
+    page.goto(f"{standing.url}session?id={views.cohort(country=SICK[0])[0]['session_id']}")
+    timeline = page.locator(".timeline")
+    expect(timeline).to_contain_text("this player reports no buffer", timeout=SOON_MS)
+    page.goto(f"{standing.url}session?id={REPORTING}")
+    expect(timeline).to_contain_text("events, read from the lake", timeout=SOON_MS)
+    expect(timeline).not_to_contain_text("reports no buffer")
+    page.screenshot(path=screenshot_folder() / "session-buffer.png")
+    assert number(page, "phase.stalled") == number(page, "figure.stall_ms") == 3_000
+    lowest = re.compile(rf"buffer lowest {min(BUFFER_MS.values())}\sms")
+    expect(timeline.get_by_role("img", name=lowest)).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("problem", "shown", "text"),
+    [
+        ("", "no-events", "no events of this session any more"),
+        ("The lake was searched for 10 s.", "events-problem", "searched for 10 s"),
+    ],
+)
+def test_without_events_the_figures_stay(standing: Served, page: Page, problem: str, shown: str, text: str) -> None:
+    """The server's answer, with what a lake that forgets or does not answer makes of it."""
+    [(watched_ms,)] = sql(standing, "SELECT watched_ms FROM silver.sessions WHERE session_id = $id", id=REPORTING)
+
+    def change(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"events": [], "events_problem": problem})
+
+    page.route("**/v1/dashboard/sessions/*", change)
+    page.goto(f"{standing.url}session?id={REPORTING}")
+    expect(page.get_by_test_id(shown)).to_contain_text(text, timeout=SOON_MS)
+    assert number(page, "figure.watched_ms") == watched_ms
+
+
 @pytest.mark.long
-@pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700)])
+@pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700), ("dark", 3840)])
 def test_it_fits(standing: Served, chromium: Browser, views: Views, theme: Theme, width: int) -> None:
     url = f"{standing.url}session?id={views.cohort(country=SICK[0])[0]['session_id']}"
     assert_it_fits(chromium, url, ".events [data-testid='cell.event_type']", ("session", theme, width))

@@ -166,7 +166,7 @@ def test_the_query_behind_quality_s_table(whole: Served, page: Page) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700)])
+@pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700), ("dark", 3840)])
 def test_it_fits(whole: Served, chromium: Browser, theme: Theme, width: int) -> None:
     asked = assert_it_fits(chromium, f"{whole.url}sql", "[data-testid='shelf.silver.sessions']", ("sql", theme, width))
     assert [url for url in asked if not url.startswith((whole.url, "data:", "blob:"))] == []

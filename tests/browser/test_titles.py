@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -59,6 +61,16 @@ def test_what_gains_viewers_is_one_click_away(standing: Served, page: Page) -> N
     assert f"id={content_id}" in page.url
 
 
+def test_a_stretch_in_which_nothing_was_watched_says_so(served: Served, page: Page) -> None:
+    served.state.live_minutes = 2
+    served.state.publish(days=0.1)
+    served.start()  # nothing is live yet, and the published file knows no title
+    page.goto(f"{served.url}titles?span=3600")
+    expect(page.get_by_test_id("no-titles")).to_contain_text("Nothing was watched", timeout=SOON_MS)
+    page.get_by_label("15m").press("ArrowRight")
+    expect(page).to_have_url(re.compile("span=3600"))
+
+
 @pytest.mark.long
 def test_what_is_not_there_says_so(standing: Served, page: Page) -> None:
     page.goto(f"{standing.url}titles?id=nothing&span=3600")
@@ -68,7 +80,7 @@ def test_what_is_not_there_says_so(standing: Served, page: Page) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700)])
+@pytest.mark.parametrize(("theme", "width"), [("dark", 1366), ("light", 1700), ("dark", 3840)])
 def test_it_fits(standing: Served, chromium: Browser, theme: Theme, width: int) -> None:
     url = f"{standing.url}titles?span=10800"
     assert_it_fits(chromium, url, "[data-testid='cell.watched_ms']", ("titles", theme, width))

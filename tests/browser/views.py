@@ -24,12 +24,15 @@ from deltalake import write_deltalake
 
 from infra.disk import replace_file
 from infra.settings import Settings
+from schemas.cmcd.wire import read_report
 from schemas.derive import arrow_schema
+from schemas.events.cmcd import CmcdEvent
 from schemas.publication import PUBLISHED, Publish, write_record
 from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
-from schemas.registry import PLAYBACK
+from schemas.registry import CMCD, PLAYBACK
 from schemas.tables import SILVER_EVENTS
 from schemas.tables.sessions import SESSIONS
+from schemas.topic import EventTopic
 from streams.intake.simulation.audience import Audience
 from streams.message import Message
 from tests.batch.world import expected_events, expected_sessions, numbered
@@ -39,6 +42,10 @@ from warehouse.publication import LIVE
 SICK = ("BR", "smart_tv")
 """Country and device of the viewers whose players stall."""
 STALL_MS = 4_000
+REPORTING = "reporting-player"
+"""The one session whose player tells CMCD, and so its buffer."""
+BUFFER_MS = {900: 4_000, 10_900: 12_000, 20_900: 2_500, 24_000: 0, 27_000: 3_000, 37_000: 9_000}
+"""Ms after its start → what it tells; at 24 s it stalls, for 3 s."""
 AT = datetime(2026, 11, 20, 20, 30, 17, tzinfo=UTC)
 """When the shared world stands still: an evening, and the same for every run."""
 
@@ -65,7 +72,8 @@ class Views:
             for at_ms, raw in _with_stalls(sent.at_ms, sent.value)
         ]
         self.sent: list[Message] = numbered(arrivals)
-        self.sessions: list[dict[str, Any]] = expected_sessions(self.settings, self.sent)
+        self.reported = _reports(to_ms(self.cutover - timedelta(minutes=20)))
+        self.sessions: list[dict[str, Any]] = expected_sessions(self.settings, self.sent, self.reported)
 
     def publish(self, publish_id: str = "20261121T1200-7f3a") -> None:
         """Silver's sessions and events as Delta tables, and the published file with gold's minutes."""
@@ -73,9 +81,10 @@ class Views:
         told = [row for row in self.sessions if row["started_at"] < self.cutover]
         rows = pa.Table.from_pylist(told, schema=arrow_schema(SESSIONS.columns))
         write_deltalake(f"{lake}/silver/sessions", rows, mode="overwrite", partition_by=["start_date"])
-        table = SILVER_EVENTS[PLAYBACK.name]
-        rows = pa.Table.from_pylist(self.events(), schema=arrow_schema(table.columns))
-        write_deltalake(f"{lake}/silver/{table.name}", rows, mode="overwrite", partition_by=["event_date"])
+        for topic in (PLAYBACK, CMCD):
+            table = SILVER_EVENTS[topic.name]
+            rows = pa.Table.from_pylist(self.events(topic), schema=arrow_schema(table.columns))
+            write_deltalake(f"{lake}/silver/{table.name}", rows, mode="overwrite", partition_by=["event_date"])
         minutes = self._minutes(before=True)
         write_deltalake(f"{lake}/gold/quality_minute", minutes, mode="overwrite")
         write_deltalake(f"{lake}/gold/title_retention", self._retention(), mode="overwrite")
@@ -165,9 +174,9 @@ class Views:
         names = sorted({row["content_id"] for row in self.sessions})
         return pa.table({"content_id": names, "title": [name.replace("-", " ").title() for name in names]})
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self, topic: EventTopic = PLAYBACK) -> list[dict[str, Any]]:
         """Rows of silver's events: those of published sessions are whole, as if read a moment later."""
-        rows = expected_events(self.sent).values()
+        rows = expected_events(self.sent if topic is PLAYBACK else self.reported, topic).values()
         return [row | {"event_date": row["occurred_at"].date()} for row in rows]
 
     def cohort(self, **values: str | None) -> list[dict[str, Any]]:
@@ -208,6 +217,19 @@ def _with_stalls(at_ms: int, raw: bytes) -> Iterator[tuple[int, bytes]]:
         kept = {name: value for name, value in event.items() if name not in ("eventId", "seq", "positionMs")}
         changed = kept | {"eventType": kind, "timestamp": at.isoformat().replace("+00:00", "Z")}
         yield at_ms + late_ms, msgspec.json.encode(changed)
+
+
+def _reports(start_ms: int) -> list[Message]:
+    """Those of the session REPORTING, as a collector hands them on."""
+    states = {0: "ps,sta=s", 900: "ps,sta=p", 24_000: "ps,sta=r", 27_000: "ps,sta=p", 40_000: "ps,sta=e"}
+    arrivals = []
+    for seq, after_ms in enumerate(sorted({*states, *BUFFER_MS})):
+        buffer = f"bl=({BUFFER_MS[after_ms]};v)," if after_ms in BUFFER_MS else ""
+        said, at = states.get(after_ms, "t,sta=p"), start_ms + after_ms
+        line = f'{buffer}br=(3000;v),cid="film-0001",e={said},sid="{REPORTING}",sn={seq},ts={at},v=2'
+        report = read_report(line.encode(), CmcdEvent, "a", datetime.fromtimestamp((at + 40) / 1000, UTC))
+        arrivals.append((at + 40, 0, msgspec.json.encode(report)))
+    return numbered(arrivals, CMCD.name)
 
 
 def to_ms(at: datetime) -> int:

@@ -77,6 +77,10 @@ def run_with_kills(platform: Platform, folder: Path, events: int, rate: int, cha
     platform.playlake("reconcile", "--wait", "90", expect=(1,))  # silver has not run: it must say so
     platform.run_chain(chain_s)
     report = json.loads(platform.playlake("reconcile", "--wait", "90", "--json"))
+    (row,) = platform.sql("""
+        SELECT (SELECT sum(events) FROM live.quality_second) AS by_second,
+               (SELECT sum(events) FROM live.now) AS in_all""")
+    assert row["by_second"] == row["in_all"] > 0
     sent = json.loads(summary.read_text())["topics"]
     assert sum(topic["acknowledged"] for topic in sent.values()) == events
     broken = sum(topic["broken"] for topic in sent.values())

@@ -17,8 +17,8 @@ from infra.settings import Settings
 from tests.browser.state import State
 from warehouse.dashboard import protocol
 from warehouse.dashboard.board import WINDOW_MINUTES, Board
-from warehouse.dashboard.hub import Hub, changes
-from warehouse.dashboard.payload import Live, Publish
+from warehouse.dashboard.hub import Hub, changed_seconds, changes
+from warehouse.dashboard.payload import Live, Publish, Seconds
 from warehouse.dashboard.router import Dashboard, links
 
 AT = datetime(2026, 11, 21, 20, 14, 37, tzinfo=UTC)
@@ -71,9 +71,13 @@ def test_headlines_are_the_parts_added_up_then_divided(state: State, board: Boar
     window = parts(state, "total", minute - timedelta(minutes=WINDOW_MINUTES), minute + running)
     last = parts(state, "total", minute - timedelta(minutes=1), minute)
 
-    assert tiles["plays_per_minute"] == total(last, "plays")
+    by_second = state.seconds()["plays"].to_pylist()[-60:]
+    assert tiles["attempts_per_second"] == pytest.approx((total(last, "plays") if back else sum(by_second)) / 60)
     assert tiles["stalled_share"] == pytest.approx(total(window, "stall_ms") / total(window, "watched_ms"))
-    assert tiles["start_failure_rate"] == pytest.approx(total(window, "start_failures") / total(window, "plays"))
+    for kind in ("start", "playback"):
+        assert tiles[f"{kind}_failure_rate"] == pytest.approx(
+            total(window, f"{kind}_failures") / total(window, "plays")
+        )
     counts = [sum(column) for column in zip(*(row["startup_histogram"] for row in window), strict=True)]
     for metric, quantile in (("startup_p50_ms", 0.5), ("startup_p95_ms", 0.95)):
         bucket = next(i for i in range(len(counts)) if sum(counts[: i + 1]) >= quantile * sum(counts))
@@ -145,6 +149,39 @@ def test_an_update_holds_the_minutes_that_changed(board: Board) -> None:
     update = changes(shown, grown)
     assert (update.minute, update.plays) == (shown.minute[-1:], grown.plays[-1:])
     assert changes(shown, shown).minute == []
+
+
+def test_an_update_holds_the_seconds_from_the_first_that_changed(state: State, board: Board) -> None:
+    shown = board.read().seconds
+    assert shown is not None
+    at = int(AT.timestamp())
+    assert (shown.first, len(shown.plays)) == (at - 3_600, 3_600)
+    assert changed_seconds(None, shown) is shown
+    assert changed_seconds(shown, shown) == Seconds(first=at, concurrent=[], plays=[], failures=[])
+    filled = msgspec.structs.replace(shown, plays=[*shown.plays[:-2], 99, shown.plays[-1]])
+    update = changed_seconds(shown, filled)
+    assert update is not None
+    assert (update.first, update.plays, len(update.failures)) == (at - 2, [99, shown.plays[-1]], 2)
+    state.advance(3)
+    later = board.read().seconds
+    update = changed_seconds(shown, later)
+    assert update is not None and later is not None
+    assert (update.first, update.concurrent) == (at, later.concurrent[-3:])
+
+
+def test_deliveries_are_the_cohorts_that_most_watch(state: State, board: Board) -> None:
+    deliveries = board.read().deliveries
+    assert [one.viewers for one in deliveries] == sorted((one.viewers for one in deliveries), reverse=True)
+    worst = max(deliveries, key=lambda one: one.stalled_share or 0)
+    assert (worst.country, worst.cdn) == ("BR", "north")
+    minute = AT.replace(second=0)
+    rows = parts(state, "cdn_app_country", minute - timedelta(minutes=WINDOW_MINUTES), minute + timedelta(minutes=1))
+    mine = [
+        row for row in rows if (row["country"], row["cdn"], row["app_version"]) == ("BR", "north", worst.app_version)
+    ]
+    failed = total(mine, "start_failures") + total(mine, "playback_failures")
+    assert worst.failure_rate == pytest.approx(failed / total(mine, "plays"))
+    assert worst.stalled_share == pytest.approx(total(mine, "stall_ms") / total(mine, "watched_ms"))
 
 
 async def test_every_client_is_told_the_same_and_who_missed_one_starts_anew(state: State, board: Board) -> None:

@@ -12,6 +12,7 @@ import pytest
 from infra.errors import ContractError
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
 from schemas.registry import LIVE_QUALITY
+from schemas.standing import Standing
 from warehouse import live, publication
 from warehouse.live_state import LiveState
 
@@ -31,9 +32,8 @@ def record(
 
 
 def now(partition: int, at: int, concurrent: int) -> tuple[bytes, bytes]:
-    counts = dict.fromkeys(("open_sessions", "events", "late", "duplicates", "rejected", "position", "applied"), 7)
-    value = {"kind": "now", "partition": partition, "at": at, "concurrent": concurrent, **counts}
-    return f"now/{partition}".encode(), msgspec.json.encode(value)
+    said = Standing(topic="t", partition=partition, at=at, clock=at, position=7, applied=7, concurrent=concurrent)
+    return said.record()
 
 
 def plays(state: LiveState) -> dict[tuple[datetime, str | None], int]:

@@ -48,6 +48,8 @@ def value(con: duckdb.DuckDBPyConnection, expression: str, rows: str, columns: s
         ("stall_average_ms(stall_ms, stalls)", "stall_ms, stalls", "(1000, 1), (3000, 3)", 1000),
         # 30 min watched within 10 min
         ("average_viewers(watched_ms, 10)", "watched_ms", "(600000), (1200000)", 3),
+        # 6 attempts within a minute
+        ("attempts_per_second(plays, 60)", "plays", "(2), (4)", 0.1),
         # 2 Mbit in 1 s and 24 Mbit in 4 s
         ("average_bitrate_kbps(bits, media_ms)", "bits, media_ms", "(2000000, 1000), (24000000, 4000)", 5200),
         ("start_failure_rate(failures, plays)", "failures, plays", "(1, 4), (0, 6)", 0.1),

@@ -13,7 +13,7 @@ import pytest
 from infra.errors import QueryError
 from infra.settings import Settings
 from schemas.metrics.registry import SESSION_METRICS
-from tests.browser.views import SICK, Views, shared
+from tests.browser.views import BUFFER_MS, REPORTING, SICK, Views, shared
 from warehouse.attach import SESSION_COLUMNS
 from warehouse.dashboard import session_events
 from warehouse.dashboard.limit import limit
@@ -69,6 +69,18 @@ def test_events_are_those_of_the_session_in_order(views: Views, sessions: Sessio
     assert (found.started_at, found.ended_at) == tuple(
         round(row[name].timestamp() * 1000) for name in ("started_at", "ended_at")
     )
+
+
+def test_a_player_that_reports_by_cmcd_tells_its_buffer(views: Views, sessions: Sessions) -> None:
+    found = sessions.view(REPORTING)
+    assert found.events_problem == "" and found.started_at is not None
+    assert dict(zip(found.buffer.at, found.buffer.value, strict=True)) == {
+        found.started_at + after_ms: buffer for after_ms, buffer in BUFFER_MS.items()
+    }
+    assert {event.table for event in found.events} == {"silver.cmcd_reports"}
+    assert ("stalled", 3_000) in [(phase.name, phase.stop_at - phase.start_at) for phase in found.phases]
+    other = sessions.view(views.cohort(country=SICK[0])[0]["session_id"])
+    assert other.buffer.at == []
 
 
 def test_every_figure_of_the_row_is_told(views: Views, sessions: Sessions) -> None:

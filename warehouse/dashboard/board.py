@@ -15,12 +15,14 @@ from warehouse.dashboard import questions
 from warehouse.dashboard.alerts import RECENT_S, shown
 from warehouse.dashboard.files import Files, Row
 from warehouse.dashboard.moments import stamp
-from warehouse.dashboard.payload import AlertShown, Cohort, History, Publish, Series, Tile, Title
+from warehouse.dashboard.payload import AlertShown, Cohort, Delivery, History, Publish, Seconds, Series, Tile, Title
 
 WINDOW_MINUTES = 5
 """Whole minutes, beside the running one, that ratios, titles and cohorts look back."""
 TOP_TITLES = 8
 TOP_COUNTRIES = 8
+TOP_DELIVERIES = 60
+"""Of the most watched; which of them is worst is told by the page."""
 MAX_HISTORY_S = 8 * 86_400
 _MEMORY_BYTES = 48_000_000
 _HISTORIES_KEPT = 64
@@ -37,8 +39,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     window_minutes: int = WINDOW_MINUTES
     tiles: list[Tile] = []
     minutes: Series = msgspec.field(default_factory=lambda: series([]))
+    seconds: Seconds | None = None
     titles: list[Title] = []
     cohorts: list[Cohort] = []
+    deliveries: list[Delivery] = []
     alerts: list[AlertShown] = []
 
 
@@ -69,8 +73,10 @@ class Board:
             live_from=self._live_from(publish.cutover_minute),
             tiles=self._tiles(at_ms, now, publish),
             minutes=self._live_minutes(at_ms, publish.cutover_minute),
+            seconds=self._last_hour(),
             titles=self._titles(at_ms),
             cohorts=self._cohorts(at_ms),
+            deliveries=self._deliveries(at_ms),
             alerts=alerts,
         )
 
@@ -122,7 +128,8 @@ class Board:
                 name: self._headlines(minute - back, minute - back, publish) for name, back in _EARLIER.items()
             }
             self._earlier_asked = asked
-        current = self._headlines(minute, minute + 60, publish) | {"concurrent_viewers": now["concurrent"]}
+        current = self._headlines(minute, minute + 60, publish) | self._files.one(questions.LAST_60_SECONDS)
+        current["concurrent_viewers"] = now["concurrent"]
         return [
             Tile(
                 metric=metric,
@@ -159,6 +166,17 @@ class Board:
             questions.COHORTS, start=stamp(start), at=stamp(at_ms / 1000), minutes=minutes, top=TOP_COUNTRIES
         )
         return [Cohort(**row) for row in rows]
+
+    def _deliveries(self, at_ms: int) -> list[Delivery]:
+        start, minutes = stretch(at_ms)
+        rows = self._files.ask(
+            questions.DELIVERIES, start=stamp(start), at=stamp(at_ms / 1000), minutes=minutes, top=TOP_DELIVERIES
+        )
+        return [Delivery(**row) for row in rows]
+
+    def _last_hour(self) -> Seconds | None:
+        row = self._files.one(questions.SECONDS)
+        return Seconds(**row) if row.get("first") else None
 
 
 def stretch(at_ms: int) -> tuple[int, float]:

@@ -16,7 +16,7 @@ import msgspec
 from infra.errors import PlaylakeError
 from warehouse.dashboard.board import Board, Reading, series
 from warehouse.dashboard.files import Row
-from warehouse.dashboard.payload import History, Links, Live, ParityState, Pipeline, Quality, Series
+from warehouse.dashboard.payload import History, Links, Live, ParityState, Pipeline, Quality, Seconds, Series
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ class Hub:
         self._clients = 0
         self._sequence = 0
         self._shown = series([])
+        self._shown_seconds: Seconds | None = None
         self._snapshot = b""
         self._update = b""
         self._counted: deque[tuple[int, int]] = deque()
@@ -121,7 +122,9 @@ class Hub:
         changed = changes(self._shown, reading.minutes)
         self._shown = reading.minutes
         snapshot = self._message(reading, reading.minutes)
-        update = msgspec.structs.replace(snapshot, kind="update", minutes=changed)
+        seconds = changed_seconds(self._shown_seconds, reading.seconds)
+        self._shown_seconds = reading.seconds
+        update = msgspec.structs.replace(snapshot, kind="update", minutes=changed, seconds=seconds)
         return msgspec.json.encode(snapshot), msgspec.json.encode(update)
 
     def _message(self, reading: Reading, minutes: Series) -> Live:
@@ -137,8 +140,10 @@ class Hub:
             window_minutes=reading.window_minutes,
             tiles=reading.tiles,
             minutes=minutes,
+            seconds=reading.seconds,
             titles=reading.titles,
             cohorts=reading.cohorts,
+            deliveries=reading.deliveries,
             alerts=reading.alerts,
             pipeline=self._pipeline(reading.now, server_at),
             links=self._links,
@@ -179,5 +184,15 @@ def changes(shown: Series, fresh: Series) -> Series:
     return series([dict(zip(Series.__struct_fields__, row, strict=True)) for row in rows])
 
 
-def _rows(minutes: Series) -> list[tuple[Any, ...]]:
-    return list(zip(*msgspec.structs.astuple(minutes), strict=True))
+def changed_seconds(shown: Seconds | None, fresh: Seconds | None) -> Seconds | None:
+    """The seconds of `fresh` from the first on that differs from those shown."""
+    if shown is None or fresh is None:
+        return fresh
+    known = dict(enumerate(_rows(shown), shown.first))
+    place = next((i for i, row in enumerate(_rows(fresh)) if known.get(fresh.first + i) != row), len(fresh.plays))
+    columns = {name: getattr(fresh, name)[place:] for name in fresh.__struct_fields__ if name != "first"}
+    return Seconds(first=fresh.first + place, **columns)
+
+
+def _rows(columns: Series | Seconds) -> list[tuple[Any, ...]]:
+    return list(zip(*(values for values in msgspec.structs.astuple(columns) if isinstance(values, list)), strict=True))

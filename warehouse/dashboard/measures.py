@@ -107,6 +107,8 @@ def _measure(subject: str, metric: Metric) -> list[Measure]:
         ]
     if metric.name == "average_viewers":
         return [_changed(base, call=metric.call("$minutes"))]
+    if metric.name == "attempts_per_second":
+        return [_changed(base, call=metric.call("60 * $minutes"))]
     return [_changed(base, why_not=_why_not(metric))]
 
 

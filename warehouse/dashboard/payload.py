@@ -26,6 +26,18 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     stalled_share: list[float | None]
     start_failure_rate: list[float | None]
     start_failures: list[int]
+    playback_failure_rate: list[float | None]
+
+
+class Seconds(msgspec.Struct, frozen=True, kw_only=True):
+    """One value a second over everything that is watched, by the second in which it came, without a hole."""
+
+    first: int
+    """The second of the first value, of epoch."""
+    concurrent: list[int | None]
+    plays: list[int]
+    failures: list[int]
+    """Of the start and of the playback."""
 
 
 class Tile(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,11 +45,12 @@ class Tile(msgspec.Struct, frozen=True, kw_only=True):
 
     metric: Literal[
         "concurrent_viewers",
-        "plays_per_minute",
+        "attempts_per_second",
         "startup_p50_ms",
         "startup_p95_ms",
         "stalled_share",
         "start_failure_rate",
+        "playback_failure_rate",
     ]
     value: float | None
     hour_ago: float | None
@@ -64,6 +77,20 @@ class Cohort(msgspec.Struct, frozen=True, kw_only=True):
     viewers: float
     plays: int
     stalled_share: float | None
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """Viewers of one country who are served by one CDN in one version of the app."""
+
+    cdn: str
+    app_version: str
+    country: str
+    viewers: float
+    plays: int
+    startup_p95_ms: float | None
+    stalled_share: float | None
+    failure_rate: float | None
+    """Of plays: start failures and playback failures."""
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +182,7 @@ class AlertShown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of the stream; a `snapshot` holds every live minute, an `update` the changed ones."""
+    """One message of the stream; a `snapshot` holds every live minute and second, an `update` the changed ones."""
 
     kind: Literal["snapshot", "update"]
     sequence: int
@@ -171,8 +198,11 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     """Whole minutes that titles, cohorts and the ratios of the tiles look back."""
     tiles: list[Tile]
     minutes: Series
+    seconds: Seconds | None
+    """The last hour; null before a stream worker has spoken for one."""
     titles: list[Title]
     cohorts: list[Cohort]
+    deliveries: list[Delivery]
     alerts: list[AlertShown]
     """Open ones first, then those that closed in the last hours."""
     pipeline: Pipeline

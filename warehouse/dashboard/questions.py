@@ -14,7 +14,8 @@ WITH minutes AS (
            startup_histogram_sum(startup_histogram)  AS startups,
            stalled_share(stall_ms, watched_ms)       AS stalled_share,
            start_failure_rate(start_failures, plays) AS start_failure_rate,
-           sum(start_failures)::BIGINT               AS start_failures
+           sum(start_failures)::BIGINT               AS start_failures,
+           playback_failure_rate(playback_failures, plays) AS playback_failure_rate
     FROM {table} WHERE rollup = 'total' AND minute >= $start AND minute < $stop GROUP BY minute
 )
 SELECT * EXCLUDE (startups) REPLACE (epoch(minute)::BIGINT AS minute),
@@ -29,10 +30,11 @@ PUBLISHED_MINUTES = _MINUTES.format(table="gold.quality_minute")
 _HEADLINES = """
 WITH stretch AS (
     SELECT average_viewers(CASE WHEN minute = $minute THEN watched_ms ELSE 0 END, 1) AS concurrent_viewers,
-           sum(CASE WHEN minute = $minute THEN plays ELSE 0 END)::BIGINT             AS plays_per_minute,
+           attempts_per_second(CASE WHEN minute = $minute THEN plays ELSE 0 END, 60) AS attempts_per_second,
            startup_histogram_sum(startup_histogram)                                  AS startups,
            stalled_share(stall_ms, watched_ms)                                       AS stalled_share,
-           start_failure_rate(start_failures, plays)                                 AS start_failure_rate
+           start_failure_rate(start_failures, plays)                                 AS start_failure_rate,
+           playback_failure_rate(playback_failures, plays)                           AS playback_failure_rate
     FROM {table} WHERE rollup = 'total' AND minute >= $start AND minute < $stop
     HAVING count(*) > 0
 )
@@ -43,6 +45,16 @@ FROM stretch
 """
 LIVE_HEADLINES = _HEADLINES.format(table="live.quality_minute")
 HEADLINES = _HEADLINES.format(table="metrics.quality_minute")
+
+SECONDS = """
+SELECT epoch(min(second))::BIGINT AS first, list(concurrent ORDER BY second) AS concurrent,
+       list(plays ORDER BY second) AS plays, list(start_failures + playback_failures ORDER BY second) AS failures
+FROM live.quality_second
+"""
+LAST_60_SECONDS = """
+SELECT attempts_per_second(plays, 60) AS attempts_per_second
+FROM (SELECT plays FROM live.quality_second ORDER BY second DESC LIMIT 60) HAVING count(*) = 60
+"""
 
 # The trend leaves the last full minute out: watched time is known only when the next heartbeat comes, so minutes that
 # have just ended are still filling and would make every title look like falling.
@@ -76,6 +88,20 @@ SELECT country, device_type, average_viewers(watched_ms, $minutes) AS viewers, s
 FROM stretch JOIN countries USING (country)
 GROUP BY country, device_type, countries.share
 ORDER BY countries.share DESC NULLS LAST, country, device_type
+"""
+
+DELIVERIES = """
+WITH stretch AS (
+    SELECT coalesce(cdn, '') AS cdn, coalesce(app_version, '') AS app_version, coalesce(country, '') AS country,
+           average_viewers(watched_ms, $minutes)                             AS viewers,
+           sum(plays)::BIGINT                                                AS plays,
+           startup_histogram_sum(startup_histogram)                          AS startups,
+           stalled_share(stall_ms, watched_ms)                               AS stalled_share,
+           start_failure_rate(start_failures, plays) + playback_failure_rate(playback_failures, plays) AS failure_rate
+    FROM live.quality_minute WHERE rollup = 'cdn_app_country' AND minute BETWEEN $start AND $at GROUP BY ALL
+    ORDER BY viewers DESC, country, cdn, app_version LIMIT $top
+)
+SELECT * EXCLUDE (startups), startup_histogram_quantile_ms(startups, 0.95) AS startup_p95_ms FROM stretch
 """
 
 NOW = """

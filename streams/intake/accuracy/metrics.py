@@ -54,6 +54,7 @@ def _calls(metric: Metric) -> list[tuple[str, str]]:
     special = {
         "startup_quantile_ms": [(f" p{q * 100:g}", metric.call(f"{q}")) for q in (0.5, 0.95)],
         "average_viewers": [("", metric.call("60"))],
+        "attempts_per_second": [("", metric.call("3600"))],
         "retention_at": [(f" {at // 60_000} min", metric.call(f"{at}")) for at in (60_000, 300_000, 900_000)],
         "score_average": [(f" {score}", f"score_average({score}_sum, {score}_count)") for score in SCORES],
         "ad_reach_rate": [(f" {part}", f"ad_reach_rate({part}, ad_impressions)") for part in reached],

@@ -16,7 +16,7 @@ from schemas.registry import PLAYBACK
 from tests.schemas.metrics.relations import connection
 
 SESSIONS = 200
-ARGUMENTS = {"startup_quantile_ms": "0.9", "average_viewers": "1"}
+ARGUMENTS = {"startup_quantile_ms": "0.9", "average_viewers": "1", "attempts_per_second": "60"}
 _WILD = {
     "position_ms": (-5, 0, 1000, 40_000, 95_000, 1_768_509_000_000),
     "duration_ms": (0, 60_000, 100_000),

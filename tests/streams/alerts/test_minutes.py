@@ -7,6 +7,7 @@ import pytest
 
 from infra.errors import ContractError
 from schemas.quality import DIMENSIONS, PART, PARTS, STARTUP_BUCKETS
+from schemas.standing import Standing
 from streams.alerts.minutes import OpenMinutes
 
 MINUTE = 1_760_000_040
@@ -20,8 +21,8 @@ def row(partition: int, position: int, **parts: int) -> tuple[bytes, bytes]:
 
 
 def now(partition: int, clock_s: float, at_s: float) -> tuple[bytes, bytes]:
-    told = {"topic": "t", "partition": partition, "clock": clock_s * 1000, "at": at_s * 1000}
-    return b"now/t/%d" % partition, msgspec.json.encode(told)
+    clock, at = round(clock_s * 1000), round(at_s * 1000)
+    return Standing(topic="t", partition=partition, clock=clock, at=at, position=0).record()
 
 
 def test_rows_add_up_over_partitions_and_the_newest_counts() -> None:

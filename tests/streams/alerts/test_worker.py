@@ -18,6 +18,7 @@ from infra.waiting import until
 from schemas.alert import ALERT_PREFIX, Alert, Change
 from schemas.quality import DIMENSIONS, PARTS
 from schemas.registry import LIVE_ALERTS, LIVE_QUALITY
+from schemas.standing import Standing
 from schemas.topic import Topic
 from streams.alerts.delivery import Delivery
 from streams.alerts.minutes import MinuteRows
@@ -53,8 +54,8 @@ def publish(settings: Settings, minutes: Iterable[MinuteRows]) -> None:
             told |= {"startup_histogram": cells[len(PARTS) :].tolist()}
             producer.produce(LIVE_QUALITY.name, msgspec.json.encode(told), f"{labels}/{minute.minute_s}".encode())
         clock_ms = (minute.minute_s + 120) * 1000
-        now = {"topic": "t", "partition": 0, "clock": clock_ms, "at": clock_ms}
-        producer.produce(LIVE_QUALITY.name, msgspec.json.encode(now), b"now/t/0")
+        key, value = Standing(topic="t", partition=0, clock=clock_ms, at=clock_ms, position=0).record()
+        producer.produce(LIVE_QUALITY.name, value, key)
     assert producer.flush(30) == 0
 
 

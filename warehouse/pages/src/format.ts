@@ -22,6 +22,12 @@ export function rate(value: number | null | undefined, unit: string): Figure {
   return value > 0 && value < 10 ? { text: value.toFixed(1), unit } : count(value, unit);
 }
 
+/** How often something comes: two decimals below one. */
+export function speed(value: number | null | undefined, unit: string): Figure {
+  if (value == null || value === 0 || value >= 1) return rate(value, unit);
+  return { text: value.toFixed(2), unit };
+}
+
 export function millis(value: number | null | undefined): Figure {
   if (value == null) return { text: NOTHING, unit: "" };
   return value < 1_000 ? { text: whole.format(value), unit: "ms" } : { text: (value / 1_000).toFixed(2), unit: "s" };

@@ -1,6 +1,6 @@
 /** How each metric is shown: name, unit, colour, and from where on it needs a look. */
 
-import { type Figure, count, millis, share } from "./format";
+import { type Figure, count, millis, share, speed } from "./format";
 import type { Measure } from "./data/series";
 import type { Tile } from "./data/protocol";
 
@@ -23,10 +23,10 @@ export const LOOKS: Record<Tile["metric"], Look> = {
     colour: "viewers",
     measure: "viewers",
   },
-  plays_per_minute: {
+  attempts_per_second: {
     label: "Plays",
-    hint: "viewers who asked for playback, last full minute",
-    format: (value) => count(value, "/ min"),
+    hint: "viewers who ask for playback",
+    format: (value) => speed(value, "/ s"),
     colour: "plays",
     measure: "plays",
   },
@@ -66,7 +66,19 @@ export const LOOKS: Record<Tile["metric"], Look> = {
     warn: 0.01,
     bad: 0.03,
   },
+  playback_failure_rate: {
+    label: "Playback failures",
+    hint: "share of plays that an error ended after the first frame",
+    format: share,
+    colour: "failures",
+    measure: "playback_failure_rate",
+    warn: 0.01,
+    bad: 0.03,
+  },
 };
+
+/** Fewer plays than this say little; what has no more is drawn pale. */
+export const FEW = 20;
 
 export type Level = "fine" | "warn" | "bad";
 

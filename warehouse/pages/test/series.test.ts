@@ -15,6 +15,7 @@ function minutes(plays: Record<number, number>): Series {
     stalled_share: nothing,
     start_failure_rate: nothing,
     start_failures: Object.values(plays),
+    playback_failure_rate: nothing,
   };
 }
 

@@ -1,7 +1,7 @@
 /** What both big charts have in common: two grids over one time axis, history and live told apart at the cut-over. */
 
 import type { EChartsCoreOption } from "echarts/core";
-import { type Figure, NOTHING, together } from "../format";
+import { type Figure, NOTHING, time as clockOf, timeSeconds, together } from "../format";
 import type { Row } from "../data/series";
 import { DAY } from "../data/store";
 import { type Colour, look } from "./look";
@@ -134,6 +134,6 @@ function tooltip(frame: Frame, lines: readonly Line[], params: unknown): string 
     const figure = value === null ? NOTHING : together(line.format(value));
     return [`<tr><td>${hit.marker ?? ""}${line.name}</td><td class="number">${figure}</td></tr>`];
   });
-  const clock = new Date(at).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  const clock = at % 60_000 === 0 ? clockOf(at) : timeSeconds(at);
   return `<table class="tip"><caption>${clock} · ${origin}</caption>${shown.join("")}</table>`;
 }

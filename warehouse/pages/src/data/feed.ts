@@ -1,6 +1,7 @@
-/** The one connection to `/v1/live`: reconnects by itself and hands out whole messages (changed minutes merged in). */
+/** The one connection to `/v1/live`: reconnects by itself and hands out whole messages (what changed is merged in). */
 
 import type { Live } from "./protocol";
+import { mergeSeconds } from "./seconds";
 import { merge } from "./series";
 
 /** A message, or (live null) only a sign that the server is there. */
@@ -58,7 +59,8 @@ export class Feed {
     this.#watch(QUIET_MS);
     const known = this.#last?.live ?? null;
     const minutes = live.kind === "update" && known ? merge(known.minutes, live.minutes, live.live_from ?? 0) : live.minutes;
-    this.#last = { live: { ...live, kind: "snapshot", minutes }, serverAt: live.server_at, arrivedAt: Date.now() };
+    const seconds = live.kind === "update" && known ? mergeSeconds(known.seconds, live.seconds) : live.seconds;
+    this.#last = { live: { ...live, kind: "snapshot", minutes, seconds }, serverAt: live.server_at, arrivedAt: Date.now() };
     this.onArrival(this.#last);
   }
 }

@@ -26,11 +26,22 @@ export interface Series {
   readonly stalled_share: readonly (number | null)[];
   readonly start_failure_rate: readonly (number | null)[];
   readonly start_failures: readonly number[];
+  readonly playback_failure_rate: readonly (number | null)[];
+}
+
+/** One value a second over everything that is watched, by the second in which it came, without a hole. */
+export interface Seconds {
+  /** The second of the first value, of epoch. */
+  readonly first: number;
+  readonly concurrent: readonly (number | null)[];
+  readonly plays: readonly number[];
+  /** Of the start and of the playback. */
+  readonly failures: readonly number[];
 }
 
 /** One headline number, and what it was at the same minute earlier. */
 export interface Tile {
-  readonly metric: "concurrent_viewers" | "plays_per_minute" | "stalled_share" | "start_failure_rate" | "startup_p50_ms" | "startup_p95_ms";
+  readonly metric: "attempts_per_second" | "concurrent_viewers" | "playback_failure_rate" | "stalled_share" | "start_failure_rate" | "startup_p50_ms" | "startup_p95_ms";
   readonly value: number | null;
   readonly hour_ago: number | null;
   readonly day_ago: number | null;
@@ -54,6 +65,19 @@ export interface Cohort {
   readonly viewers: number;
   readonly plays: number;
   readonly stalled_share: number | null;
+}
+
+/** Viewers of one country who are served by one CDN in one version of the app. */
+export interface Delivery {
+  readonly cdn: string;
+  readonly app_version: string;
+  readonly country: string;
+  readonly viewers: number;
+  readonly plays: number;
+  readonly startup_p95_ms: number | null;
+  readonly stalled_share: number | null;
+  /** Of plays: start failures and playback failures. */
+  readonly failure_rate: number | null;
 }
 
 /** The last run of the data-quality checks. */
@@ -137,7 +161,7 @@ export interface AlertShown {
   readonly question: string;
 }
 
-/** One message of the stream; a `snapshot` holds every live minute, an `update` the changed ones. */
+/** One message of the stream; a `snapshot` holds every live minute and second, an `update` the changed ones. */
 export interface Live {
   readonly kind: "snapshot" | "update";
   readonly sequence: number;
@@ -153,8 +177,11 @@ export interface Live {
   readonly window_minutes: number;
   readonly tiles: readonly Tile[];
   readonly minutes: Series;
+  /** The last hour; null before a stream worker has spoken for one. */
+  readonly seconds: Seconds | null;
   readonly titles: readonly Title[];
   readonly cohorts: readonly Cohort[];
+  readonly deliveries: readonly Delivery[];
   /** Open ones first, then those that closed in the last hours. */
   readonly alerts: readonly AlertShown[];
   readonly pipeline: Pipeline;

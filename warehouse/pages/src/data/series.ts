@@ -14,6 +14,7 @@ export interface Row {
   readonly stalled_share: number | null;
   readonly start_failure_rate: number | null;
   readonly start_failures: number | null;
+  readonly playback_failure_rate: number | null;
 }
 
 export type Measure = Exclude<keyof Row, "minute" | "origin">;
@@ -26,6 +27,7 @@ const MEASURES: readonly Measure[] = [
   "stalled_share",
   "start_failure_rate",
   "start_failures",
+  "playback_failure_rate",
 ];
 const COUNTS: ReadonlySet<Measure> = new Set(["viewers", "plays", "start_failures"]);
 

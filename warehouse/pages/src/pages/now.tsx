@@ -3,15 +3,19 @@
 import { useMemo } from "preact/hooks";
 import { Chart } from "../charts/chart";
 import type { Frame } from "../charts/frame";
+import { secondsChart } from "../charts/seconds";
 import { startupChart } from "../charts/startup";
 import { viewersChart } from "../charts/viewers";
 import type { Live } from "../data/protocol";
+import { HOUR } from "../data/seconds";
 import { join, rows as rowsOf } from "../data/series";
 import { RANGES } from "../data/ranges";
 import { AHEAD, DAY, fresh, history, live, now, range, yesterday } from "../data/store";
 import { Alerts } from "../parts/alerts";
 import { Cohorts } from "../parts/cohorts";
+import { Deliveries } from "../parts/deliveries";
 import { Empty } from "../parts/empty";
+import { LastHour } from "../parts/last-hour";
 import { Pipeline } from "../parts/pipeline";
 import { Tile } from "../parts/tile";
 import { TopTitles } from "../parts/top-titles";
@@ -60,7 +64,12 @@ function Board({ message }: { readonly message: Live }) {
     rem: rem(),
   };
   const watching = message.tiles.find((tile) => tile.metric === "concurrent_viewers")?.value ?? null;
-  const viewers = useMemo(() => viewersChart(frame, watching), [message, rows, yesterday.value, colour, span]);
+  const { seconds } = message;
+  const bySecond = seconds !== null && span <= HOUR;
+  const viewers = useMemo(
+    () => (bySecond ? secondsChart(frame, seconds) : viewersChart(frame, watching)),
+    [message, rows, yesterday.value, colour, span],
+  );
   const startup = useMemo(() => startupChart(frame), [message, rows, yesterday.value, colour, span]);
   return (
     <>
@@ -72,9 +81,10 @@ function Board({ message }: { readonly message: Live }) {
       </div>
       <section class="panel minutes">
         <h2>
-          Viewers and plays <Legend names={["viewers:viewers", "plays:plays", "muted:yesterday"]} />
+          Viewers and plays {seconds && <LastHour seconds={seconds} />}
+          <Legend names={["viewers:viewers", "plays:plays", ...(bySecond ? ["failures:failures"] : []), "muted:yesterday"]} />
         </h2>
-        <Chart linked option={viewers} label={`Concurrent viewers and plays by minute, ${watching ?? 0} viewers now`} />
+        <Chart linked option={viewers} label={`Concurrent viewers and plays by ${bySecond ? "second" : "minute"}, ${watching ?? 0} viewers now`} />
       </section>
       <section class="panel minutes">
         <h2>
@@ -84,14 +94,14 @@ function Board({ message }: { readonly message: Live }) {
       </section>
       <TopTitles titles={message.titles} window={message.window_minutes} />
       <Cohorts cohorts={message.cohorts} window={message.window_minutes} />
+      <Deliveries deliveries={message.deliveries} window={message.window_minutes} />
       <Pipeline pipeline={message.pipeline} publish={message.publish} now={now.value} />
     </>
   );
 }
 
 function windowOf(metric: string, minutes: number): string {
-  if (metric === "concurrent_viewers") return "last 60 s";
-  return metric === "plays_per_minute" ? "last full minute" : `last ${minutes} min`;
+  return metric === "concurrent_viewers" || metric === "attempts_per_second" ? "60 s" : `${minutes} min`;
 }
 
 function Legend({ names }: { readonly names: readonly string[] }) {

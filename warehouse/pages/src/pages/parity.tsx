@@ -39,6 +39,7 @@ export function Parity() {
           The comparison cannot be read: {problem}. The page tries again by itself.
         </p>
       )}
+      {found === null && !problem && <p class="note" role="status">Reading the last comparison.</p>}
       {found && (found.state === null ? <None /> : <Shown found={found} state={found.state} />)}
     </main>
   );

@@ -2,10 +2,8 @@
 
 import type { Cohort } from "../data/protocol";
 import { count, share } from "../format";
-import { LOOKS } from "../metrics";
+import { FEW, LOOKS } from "../metrics";
 
-/** Fewer plays than this say little; such cells are drawn pale. */
-const FEW = 20;
 const UNKNOWN = "unknown";
 
 export function Cohorts({ cohorts, window }: { readonly cohorts: readonly Cohort[]; readonly window: number }) {

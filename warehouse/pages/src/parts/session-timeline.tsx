@@ -30,6 +30,8 @@ export function SessionTimeline({ view }: { readonly view: SessionView }) {
       </section>
     );
   }
+  const buffer = view.buffer.value.flatMap((value) => (value === null ? [] : [value]));
+  const lowest = buffer.length === 0 ? "" : `; buffer lowest ${together(duration(Math.min(...buffer)))}`;
   return (
     <section class="panel timeline">
       <h2>
@@ -55,7 +57,7 @@ export function SessionTimeline({ view }: { readonly view: SessionView }) {
       </h2>
       <Chart
         option={option}
-        label={`Timeline of the session: ${phases.map((name) => `${name} ${together(duration(spent(view, name)))}`).join(", ")}`}
+        label={`Timeline of the session: ${phases.map((name) => `${name} ${together(duration(spent(view, name)))}`).join(", ")}${lowest}`}
       />
     </section>
   );

@@ -45,7 +45,7 @@ function Earlier({ tile, name, label }: { readonly tile: TileData; readonly name
     <div>
       <dt>{label}</dt>
       <dd class="number" data-testid={`${tile.metric}.${name}`} data-value={value ?? ""}>
-        {together({ ...LOOKS[tile.metric].format(value), ...(tile.metric === "concurrent_viewers" || tile.metric === "plays_per_minute" ? { unit: "" } : {}) })}
+        {together({ ...LOOKS[tile.metric].format(value), ...(tile.metric === "concurrent_viewers" || tile.metric === "attempts_per_second" ? { unit: "" } : {}) })}
       </dd>
     </div>
   );

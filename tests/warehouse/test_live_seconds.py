@@ -1,0 +1,139 @@
+"""The last hour by second: whatever workers say and however often, seconds add up to what came."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.quality import PARTS
+from schemas.standing import Standing
+from warehouse.live_seconds import CARRIED_S, KEPT_S, Seconds
+
+START_S = 1_768_478_400
+START_MS = START_S * 1000
+
+
+def said(at: float, position: int, plays: int, *, clock: float | None = None, partition: int = 0, **values: Any) -> Any:
+    """Times in seconds after START_S."""
+    at_ms, clock_ms = START_MS + round(at * 1000), START_MS + round((at if clock is None else clock) * 1000)
+    return Standing(
+        topic="t", partition=partition, at=at_ms, clock=clock_ms, position=position, applied=position,
+        parts={"plays": plays}, **values,
+    )  # fmt: skip
+
+
+def told(*standings: Standing) -> Seconds:
+    seconds = Seconds()
+    for one in standings:
+        seconds.take((one.topic, one.partition), one)
+    return seconds
+
+
+def column(seconds: Seconds, name: str) -> dict[int, Any]:
+    """Second after START_S → value."""
+    rows = seconds.table().select(["second", name]).to_pylist()
+    return {round(row["second"].timestamp()) - START_S: row[name] for row in rows}
+
+
+def test_a_second_holds_what_came_in_it() -> None:
+    seconds = told(said(0, 0, 0), said(0.9, 3, 3), said(1.1, 4, 4), said(1.95, 9, 9), said(3, 9, 9, clock=1.95))
+    assert column(seconds, "plays") == {0: 3, 1: 6, 2: 0}
+
+
+def test_the_running_second_waits_for_every_partition() -> None:
+    seconds = told(said(0, 0, 0), said(0, 0, 0, partition=1), said(9, 0, 0), said(4.2, 5, 5, partition=1))
+    assert list(column(seconds, "plays")) == [0, 1, 2, 3]
+
+
+def test_what_comes_after_silence_is_not_spread_over_it() -> None:
+    idle = (said(second, 1, 1, clock=0.5) for second in range(1, 60))
+    seconds = told(said(0, 0, 0), said(0.5, 1, 1), *idle, said(60.4, 81, 81), said(61, 81, 81, clock=60.4))
+    plays = column(seconds, "plays")
+    assert {second: count for second, count in plays.items() if count} == {0: 1, 59: 57, 60: 23}
+
+
+def test_an_outage_is_filled_by_when_the_broker_had_it() -> None:
+    """The worker was away for 30 s and takes what waited in three steps."""
+    steps = (said(40.1 + i / 10, 10 + 100 * (i + 1), 10 + 100 * (i + 1), clock=10 + 10 * (i + 1)) for i in range(3))
+    seconds = told(said(0, 0, 0), said(10, 10, 10), *steps, said(41, 310, 310, clock=40))
+    plays = column(seconds, "plays")
+    assert [plays[second] for second in range(10, 40)] == [10] * 30
+    assert max(plays[second] for second in (40,)) <= 10
+
+
+def test_a_restarted_worker_says_nothing_new_until_it_is_where_it_was() -> None:
+    seconds = told(
+        said(0, 0, 0), said(5, 50, 50), said(6, 20, 20, clock=2), said(6.1, 40, 40, clock=4), said(6.2, 60, 60, clock=6)
+    )
+    seconds.take(("t", 0), said(8, 60, 60, clock=6))
+    assert sum(column(seconds, "plays").values()) == 60
+
+
+def test_a_topic_made_anew_goes_on_from_nothing() -> None:
+    seconds = told(said(0, 0, 0), said(5, 50, 50), said(7.5, 3, 3), said(8.5, 4, 4), said(10, 4, 4, clock=8.5))
+    plays = column(seconds, "plays")
+    assert (sum(plays.values()), plays[8]) == (54, 1)
+
+
+def test_viewers_are_those_of_all_partitions_or_unknown() -> None:
+    seconds = told(
+        said(0, 0, 0, concurrent=3), said(0, 0, 0, partition=1, concurrent=4), said(1, 0, 0, concurrent=5),
+        said(3, 0, 0, partition=1, concurrent=6), said(2, 0, 0, concurrent=5), said(3, 0, 0, concurrent=5),
+        said(4 + CARRIED_S, 0, 0, concurrent=7), said(4 + CARRIED_S, 0, 0, partition=1, concurrent=7),
+    )  # fmt: skip
+    silent = dict.fromkeys(range(4, 4 + CARRIED_S))
+    assert column(seconds, "concurrent") == {0: 7, 1: 9, 2: 9, 3: 11} | silent
+
+
+def test_a_server_that_comes_later_begins_where_it_knows_everything() -> None:
+    seconds = told(said(0.5, 100, 100), said(3.2, 900, 900, partition=1), said(5.5, 105, 105))
+    seconds.take(("t", 1), said(6, 901, 901, partition=1))
+    assert list(column(seconds, "plays")) == [4]
+
+
+def test_an_hour_is_kept() -> None:
+    seconds = told(said(0, 0, 0))
+    for second in range(1, KEPT_S + 500):
+        seconds.take(("t", 0), said(second + 0.5, second, second))
+    plays = column(seconds, "plays")
+    assert (len(plays), set(plays.values())) == (KEPT_S - 1, {1})
+    assert max(plays) == KEPT_S + 498
+
+
+@given(st.data())
+def test_seconds_add_up_to_what_came(data: st.DataObject) -> None:
+    """Two partitions; workers lag, fall silent, repeat themselves and begin again where they had been before."""
+    seconds, expected, end = Seconds(), 0, 0.0
+    steps = st.tuples(
+        st.floats(0.01, 40), st.integers(0, 50), st.floats(0, 3), st.sampled_from(["on", "on", "again", "back"])
+    )
+    for partition in (0, 1):
+        at, done = 0.0, [said(0, 0, 0, partition=partition)]
+        seconds.take(("t", partition), done[0])
+        for after, came, lag, kind in data.draw(st.lists(steps, max_size=25)):
+            at += after
+            last = done[-1]
+            clock = max((last.clock - START_MS) / 1000, at - lag)
+            newer = said(at, last.position + came, last.parts["plays"] + came, clock=clock, partition=partition)
+            if kind == "back":
+                seconds.take(("t", partition), data.draw(st.sampled_from(done)))
+            if kind != "on":
+                seconds.take(("t", partition), newer)
+            seconds.take(("t", partition), newer)
+            done.append(newer)
+        expected, end = expected + done[-1].parts["plays"], max(end, at)
+        last_said = done[-1]
+        data_end = said(end + 5, last_said.position, last_said.parts["plays"], clock=end, partition=partition)
+        seconds.take(("t", partition), data_end)
+    seconds.take(("t", 0), said(end + 5, seconds._said["t", 0].position, seconds._said["t", 0].parts["plays"]))
+    rows = seconds.table().to_pylist()
+    assert sum(row["plays"] for row in rows) == expected
+    assert min((row["plays"] for row in rows), default=0) >= 0
+    assert datetime.fromtimestamp(START_S, UTC) == rows[0]["second"]
+
+
+def test_every_part_is_there() -> None:
+    assert told().table().column_names == ["second", "concurrent", *PARTS]

@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Seconds } from "../src/data/protocol";
+import { HOUR, mergeSeconds } from "../src/data/seconds";
+
+const of = (first: number, plays: readonly number[]): Seconds => ({ first, plays, concurrent: plays.map((n) => n * 10), failures: plays.map(() => 0) });
+
+test("an update replaces the seconds from its first on", () => {
+  assert.deepEqual(mergeSeconds(of(100, [1, 2, 3]), of(102, [4, 5])), of(100, [1, 2, 4, 5]));
+  assert.deepEqual(mergeSeconds(of(100, [1, 2]), of(102, [])), of(100, [1, 2]));
+});
+
+test("an hour is kept", () => {
+  const known = of(100, Array<number>(HOUR).fill(1));
+  const merged = mergeSeconds(known, of(100 + HOUR, [7, 8]));
+  assert.deepEqual([merged?.first, merged?.plays.length, merged?.plays.slice(-2), merged?.concurrent.length], [102, HOUR, [7, 8], HOUR]);
+});
+
+test("what does not join on takes the place of what was known", () => {
+  assert.deepEqual(mergeSeconds(of(100, [1, 2]), of(110, [3])), of(110, [3]));
+  assert.deepEqual(mergeSeconds(of(100, [1, 2]), of(90, [3])), of(90, [3]));
+  assert.equal(mergeSeconds(of(100, [1]), null), null);
+  assert.deepEqual(mergeSeconds(null, of(1, [1])), of(1, [1]));
+});
