@@ -19,6 +19,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """When it was said, ms of epoch by the worker's clock."""
     clock: int
     """The broker's stamp of the newest record that was taken, ms of epoch; 0: none was."""
+    since: int = 0
+    """That of the first record taken since the worker last said so; 0: none was, or it is not known."""
     position: int
     """Offset of the next record to take."""
     concurrent: int = 0

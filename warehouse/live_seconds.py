@@ -37,6 +37,8 @@ class Seconds:
         self._watching: dict[Place, Cells] = {}
         self._said: dict[Place, Standing] = {}
         self._counted: dict[Place, Standing] = {}
+        self._came_from: dict[Place, int] = {}
+        """The broker's stamp, ms, of the first record that is not counted yet."""
         self._newest = 0
         """The last second of the ring; 0: nothing was said yet."""
         self._whole_from = 0
@@ -58,8 +60,8 @@ class Seconds:
             self._counted[place] = msgspec.structs.replace(known, position=0, parts={})
         elif said.clock // 1000 > known.clock // 1000:
             self._count(place)
-        elif said.position == self._counted[place].position:
-            self._counted[place] = said
+        if said.position > self._counted[place].position:
+            self._came_from.setdefault(place, max(said.since, self._counted[place].clock))
         self._said[place] = said
 
     @property
@@ -110,20 +112,19 @@ class Seconds:
     def _count(self, place: Place) -> None:
         """Add what came since a partition was counted last, to the seconds it came in."""
         before, said = self._counted[place], self._said[place]
+        start_ms, end_ms = self._came_from.pop(place, said.clock), said.clock
         came = np.array([said.parts.get(part, 0) - before.parts.get(part, 0) for part in PARTS], np.int64)
         self._counted[place] = said
         if not came.any():
             return
-        end_ms = said.clock
         self._reach(end_ms // 1000)
-        # What a worker takes that is not behind came after it had last said how things are.
-        start_ms = min(end_ms, max(before.clock, before.at)) if end_ms > before.at else before.clock or end_ms
+        start_ms = min(start_ms, end_ms) or end_ms
         first = max(start_ms // 1000, self._newest - KEPT_S + 1)
         edges_ms = np.arange(first, end_ms // 1000 + 2) * 1000
         if len(edges_ms) < 2:
             return  # it came before the ring begins
         shares = (edges_ms.clip(start_ms, end_ms) - start_ms) / max(1, end_ms - start_ms)
-        until = np.floor(shares[:, None] * came).astype(np.int64)
+        until = np.floor(shares[:, None] * came + 1e-6).astype(np.int64)
         until[-1] = came
         self._parts[edges_ms[:-1] // 1000 % KEPT_S] += np.diff(until, axis=0)
 

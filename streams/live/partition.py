@@ -111,6 +111,7 @@ class LivePartition:
         self._durable_clock_ms = 0
         self._streams: list[dict[str, Any]] = [{} for _ in range(BUCKETS)]
         self.next: int | None = None
+        self._said_since = 0
         self._load(stored)
         self._reader = source.reader(place, self.names, self._streams, self._buckets.through, rules.timeout_ms)
 
@@ -167,6 +168,8 @@ class LivePartition:
             msg = f"{at}: records from {start} came, those from {self.next} were expected"
             raise ProcessError(msg)
         events = self._reader.events(prepared, self.clock_ms)
+        if not self._said_since and len(events):
+            self._said_since = int(events["received_ms"][0])
         done = 0
         rules = self._rules
         while done < len(events):
@@ -203,13 +206,15 @@ class LivePartition:
         return dict(zip(fold.COUNTS, self.counts.tolist(), strict=True))
 
     def now(self, now_ms: int, concurrent: int) -> tuple[bytes, bytes]:
-        """Key and value of the partition's state of affairs, for the live topic."""
+        """Key and value of the partition's state of affairs, for the live topic; said anew each time."""
         fates = self.fates()
+        since, self._said_since = self._said_since, 0
         return Standing(
             topic=self.source.topic.name,
             partition=self.number,
             at=now_ms,
             clock=self.clock_ms,
+            since=since,
             concurrent=concurrent,
             open_sessions=len(self.sessions),
             position=self.next or 0,

@@ -172,7 +172,9 @@ def assert_it_fits(chromium: Browser, url: str, seen: str, picture: tuple[str, T
     `seen`: selector of what shows that it is whole; `picture`: name, theme, width.
     """
     name, theme, width = picture
-    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    context = chromium.new_context(
+        viewport={"width": width, "height": 2160 if width > 3000 else 900}, color_scheme=theme
+    )
     page = context.new_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,13 +17,20 @@ START_S = 1_768_478_400
 START_MS = START_S * 1000
 
 
-def said(at: float, position: int, plays: int, *, clock: float | None = None, partition: int = 0, **values: Any) -> Any:
+def said(
+    at: float, position: int, plays: int, *, clock: float | None = None, since: float | None = None, **values: Any
+) -> Standing:
     """Times in seconds after START_S."""
-    at_ms, clock_ms = START_MS + round(at * 1000), START_MS + round((at if clock is None else clock) * 1000)
-    return Standing(
-        topic="t", partition=partition, at=at_ms, clock=clock_ms, position=position, applied=position,
-        parts={"plays": plays}, **values,
-    )  # fmt: skip
+    clock = at if clock is None else clock
+    stamps = {
+        "at": ms(at), "clock": ms(clock), "since": 0 if since is None else ms(since)
+    }  # fmt: skip
+    told = {"partition": 0, "position": position, "applied": position, "parts": {"plays": plays}}
+    return Standing(**({"topic": "t"} | stamps | told | values))
+
+
+def ms(second: float) -> int:
+    return START_MS + round(second * 1000)
 
 
 def told(*standings: Standing) -> Seconds:
@@ -50,15 +58,18 @@ def test_the_running_second_waits_for_every_partition() -> None:
 
 def test_what_comes_after_silence_is_not_spread_over_it() -> None:
     idle = (said(second, 1, 1, clock=0.5) for second in range(1, 60))
-    seconds = told(said(0, 0, 0), said(0.5, 1, 1), *idle, said(60.4, 81, 81), said(61, 81, 81, clock=60.4))
-    plays = column(seconds, "plays")
-    assert {second: count for second, count in plays.items() if count} == {0: 1, 59: 57, 60: 23}
+    burst = (said(60.4, 81, 81, since=60.1), said(60.5, 85, 85, since=60.45), said(61, 85, 85, clock=60.5))
+    seconds = told(said(0, 0, 0), said(0.5, 1, 1), *idle, *burst)
+    assert {second: count for second, count in column(seconds, "plays").items() if count} == {0: 1, 60: 84}
 
 
-def test_an_outage_is_filled_by_when_the_broker_had_it() -> None:
-    """The worker was away for 30 s and takes what waited in three steps."""
-    steps = (said(40.1 + i / 10, 10 + 100 * (i + 1), 10 + 100 * (i + 1), clock=10 + 10 * (i + 1)) for i in range(3))
-    seconds = told(said(0, 0, 0), said(10, 10, 10), *steps, said(41, 310, 310, clock=40))
+@pytest.mark.parametrize("steps", [1, 3])
+def test_an_outage_is_filled_by_when_the_broker_had_it(steps: int) -> None:
+    """The worker was away for 30 s, says that it is there, and takes what waited."""
+    back = (said(at, 10, 10, clock=10) for at in (39, 39.5, 40))
+    done = [(10 + 300 * (i + 1) // steps, 10 + 30 * (i + 1) / steps) for i in range(steps)]
+    taken = (said(40.1 + clock / 100, n, n, clock=clock, since=clock - 30 / steps) for n, clock in done)
+    seconds = told(said(0, 0, 0), said(10, 10, 10), *back, *taken, said(41, 310, 310, clock=40))
     plays = column(seconds, "plays")
     assert [plays[second] for second in range(10, 40)] == [10] * 30
     assert max(plays[second] for second in (40,)) <= 10

@@ -25,6 +25,9 @@ function set(chosen: Theme): void {
 /** Pixels of one rem: canvases know no rem. */
 export const rem = (): number => parseFloat(getComputedStyle(document.documentElement).fontSize);
 
+/** Pixels of a desk's screen as those of this one: on a wall, which is read from afar, they grow with the rem. */
+export const onWall = (pixels: number): number => pixels * Math.max(1, rem() / 16);
+
 /** Looks a colour of the palette up, for canvases, which know no CSS variables. */
 export const palette = computed(() => {
   void theme.value;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Seconds } from "../src/data/protocol";
-import { HOUR, mergeSeconds } from "../src/data/seconds";
+import { HOUR, ceiling, mergeSeconds } from "../src/data/seconds";
 
 const of = (first: number, plays: readonly number[]): Seconds => ({ first, plays, concurrent: plays.map((n) => n * 10), failures: plays.map(() => 0) });
 
@@ -21,4 +21,11 @@ test("what does not join on takes the place of what was known", () => {
   assert.deepEqual(mergeSeconds(of(100, [1, 2]), of(90, [3])), of(90, [3]));
   assert.equal(mergeSeconds(of(100, [1]), null), null);
   assert.deepEqual(mergeSeconds(null, of(1, [1])), of(1, [1]));
+});
+
+test("an axis reaches over what is usual, not over one wild second", () => {
+  assert.equal(ceiling([1, 2, 3]), 3);
+  assert.equal(ceiling([...Array<number>(199).fill(4), 500]), 12);
+  assert.equal(ceiling([...Array<number>(150).fill(4), ...Array<number>(50).fill(500)]), 500);
+  assert.equal(ceiling([]), 0);
 });

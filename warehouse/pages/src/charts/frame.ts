@@ -22,7 +22,10 @@ export interface Frame {
 export interface Grid {
   readonly name: string;
   readonly format: (value: number) => Figure;
+  /** The axis reaches so far at least. */
   readonly max?: number;
+  /** And no further than this. */
+  readonly ceiling?: number;
   readonly minInterval?: number;
 }
 
@@ -44,14 +47,14 @@ export function option(frame: Frame, grids: readonly [Grid, Grid], lines: readon
   const { colour, rem } = frame;
   const style = look(colour, rem);
   const up = (index: 0 | 1) => {
-    const { name, format, minInterval = 0, max = 0 } = grids[index];
+    const { name, format, minInterval = 0, max = 0, ceiling = Infinity } = grids[index];
     const axis = style.up(index, name);
     return {
       ...axis,
       splitNumber: index === 0 ? 4 : 2,
       min: 0,
       minInterval,
-      max: (range: { max: number }) => Math.max(range.max * 1.08, max) || null,
+      max: (range: { max: number }) => Math.max(Math.min(range.max, ceiling) * 1.08, max) || null,
       axisLabel: { ...axis.axisLabel, showMaxLabel: false, formatter: (value: number) => together(format(value)) },
     };
   };

@@ -2,6 +2,7 @@
 
 import type { EChartsCoreOption } from "echarts/core";
 import type { Seconds } from "../data/protocol";
+import { ceiling } from "../data/seconds";
 import { count, rate, speed } from "../format";
 import { type Frame, option, points, shifted } from "./frame";
 import type { Point } from "./steps";
@@ -17,16 +18,18 @@ export function secondsChart(frame: Frame, seconds: Seconds): EChartsCoreOption 
     itemStyle: { color: colour(name) },
   });
   const older = frame.rows.filter((row) => row.minute + MINUTE <= seconds.first);
+  const end = older.at(-1);
+  const gap: Point[] = end === undefined ? [] : [[(end.minute + MINUTE) * 1_000, null]];
   const over = (values: readonly (number | null)[]): Point[] =>
     values.map((value, i): Point => [(seconds.first + i) * 1_000, value]).filter(([at]) => at >= frame.from);
-  const viewers = [...points(older, (row) => row.viewers), ...over(seconds.concurrent)];
+  const viewers = [...points(older, (row) => row.viewers), ...gap, ...over(seconds.concurrent)];
   const last = viewers.at(-1);
   return option(
     // Seconds are live ones, also where minutes have been published meanwhile.
     { ...frame, cutover: cutover === null ? null : Math.min(cutover, seconds.first * 1_000) },
     [
       { name: "viewers", format: (value) => count(value), minInterval: 1, max: 4 },
-      { name: "a second", format: (value) => speed(value, ""), max: 1 },
+      { name: "a second", format: (value) => speed(value, ""), max: 1, ceiling: ceiling(seconds.plays) },
     ],
     [
       {
@@ -51,7 +54,7 @@ export function secondsChart(frame: Frame, seconds: Seconds): EChartsCoreOption 
         format: (value) => speed(value, "/ s"),
         series: {
           ...line("plays"),
-          data: [...points(older, (row) => (row.plays === null ? null : row.plays / MINUTE)), ...over(seconds.plays)],
+          data: [...points(older, (row) => (row.plays === null ? null : row.plays / MINUTE)), ...gap, ...over(seconds.plays)],
           sampling: "average", // an hour has more seconds than the chart has pixels
           areaStyle: { color: colour("plays"), opacity: 0.3 },
         },

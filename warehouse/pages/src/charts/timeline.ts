@@ -68,7 +68,8 @@ export function timelineChart(view: SessionView, chosen: number | null, colour: 
     yAxisIndex: grid,
     step,
     showSymbol: line.at.length < 3,
-    data: line.at.map((at, i) => [at, line.value[i] ?? null]),
+    // A rendition plays on until the player says otherwise, in the end as well.
+    data: [...line.at, ...(step && line.at.length > 0 ? [last] : [])].map((at, i) => [at, line.value[i] ?? line.value.at(-1) ?? null]),
     lineStyle: { width: 0.11 * rem, color: colour(shade) },
     itemStyle: { color: colour(shade) },
     markArea: { silent: true, data: tinted },

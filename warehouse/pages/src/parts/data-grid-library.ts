@@ -11,6 +11,7 @@ import {
   createGrid,
   themeQuartz,
 } from "ag-grid-community";
+import { onWall } from "../theme";
 
 ModuleRegistry.registerModules([ClientSideRowModelModule, CellStyleModule, ColumnApiModule, RowStyleModule, TooltipModule]);
 
@@ -42,8 +43,8 @@ interface Wishes {
 export function make(box: HTMLElement, { label, id, open }: Wishes): GridApi<object> {
   const grid = createGrid<object>(box, {
     theme,
-    rowHeight: 27,
-    headerHeight: 30,
+    rowHeight: onWall(27),
+    headerHeight: onWall(30),
     defaultColDef: { sortable: true, resizable: true, suppressMovable: true },
     getRowId: ({ data }) => id(data),
     tooltipShowDelay: 300,

@@ -3,6 +3,7 @@
 import type { ColDef } from "ag-grid-community";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Figure } from "../format";
+import { onWall } from "../theme";
 
 export interface Column<R> {
   readonly name: string;
@@ -83,7 +84,7 @@ function definition<R>(column: Column<R>): ColDef<object> {
     headerTooltip: hint ?? title,
     valueGetter: ({ data }) => (data ? value(data as R) : null),
     type: figure && !isText ? "rightAligned" : undefined,
-    ...(isWide ? { flex: 1, minWidth: width ?? 120 } : { width: width ?? 100 }),
+    ...(isWide ? { flex: 1, minWidth: onWall(width ?? 120) } : { width: onWall(width ?? 100) }),
     cellRenderer: ({ data }: { data: R }) => {
       const shown = document.createElement("span");
       const raw = value(data);
