@@ -5,38 +5,44 @@ The other records of that topic are live minutes (`streams/live/minutes.py`); bo
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _PREFIX = b"now/"
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="now"):
-    """Of one partition of a source topic. Counts and parts are those since the topic's beginning, up to `position`."""
+    """Of one partition of a source topic. Counts and parts are those since the topic's beginning.
+
+    They are of all records before `position`, in a replay already of those that come again.
+    """
 
     topic: str
-    partition: int
-    at: int
+    partition: Count
+    at: Count
     """When it was said, ms of epoch by the worker's clock."""
-    clock: int
+    clock: Count
     """The broker's stamp of the newest record that was taken, ms of epoch; 0: none was."""
-    since: int = 0
+    since: Count = 0
     """That of the first record taken since the worker last said so; 0: none was, or it is not known."""
-    position: int
+    position: Count
     """Offset of the next record to take."""
-    concurrent: int = 0
+    concurrent: Count = 0
     """Viewers at this moment: sessions that play or stall."""
-    open_sessions: int = 0
+    open_sessions: Count = 0
     """Sessions that have not ended, as the worker holds them."""
-    applied: int = 0
+    applied: Count = 0
     """Records: events, late, duplicates, rejected and held."""
-    events: int = 0
+    events: Count = 0
     """Those that live minutes hold."""
-    late: int = 0
-    duplicates: int = 0
-    rejected: int = 0
-    misplaced: int = 0
-    held: int = 0
-    parts: dict[str, int] = {}
+    late: Count = 0
+    duplicates: Count = 0
+    rejected: Count = 0
+    misplaced: Count = 0
+    held: Count = 0
+    parts: dict[str, Count] = {}
     """Part of `schemas.quality` → its sum over these events."""
 
     def record(self) -> tuple[bytes, bytes]:

@@ -252,7 +252,7 @@ class Worker:
                 await self._now_live.write(LIVE_QUALITY.name, await self._run(self._now, changed), 0)
 
     def _now(self, partitions: Iterable[LivePartition]) -> list[tuple[bytes, bytes | None]]:
-        return [partition.now(_now_ms(), self._concurrent.get(partition.number, 0)) for partition in partitions]
+        return [partition.say(_now_ms(), self._concurrent.get(partition.number, 0)) for partition in partitions]
 
     async def release(self) -> None:
         """Make state durable and let go of it: its next owner may be another worker."""

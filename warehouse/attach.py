@@ -54,7 +54,7 @@ NOW_COLUMNS: dict[str, str] = {
         ("concurrent", "open_sessions", "events", "late", "duplicates", "rejected", "position", "applied"), "BIGINT"
     ),
 }
-"""One row a partition of what sessions are made of: where its stream worker stands, by the broker's clock."""
+"""One row a partition of what sessions are made of: where its stream worker stands, by its own clock."""
 
 SECOND_COLUMNS: dict[str, str] = {
     "second": "TIMESTAMP WITH TIME ZONE",

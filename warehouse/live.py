@@ -78,7 +78,7 @@ class LiveFile:
         try:
             attach.create_live_tables(connection, "fresh")
             self._insert("quality_minute", state.table())
-            self._insert("quality_second", state.seconds.table())
+            self._insert("quality_second", state.last_hour.table())
             self._insert("now", state.now_table())
             if alerts is not None:
                 self._insert("alerts", alerts.table())

@@ -18,7 +18,7 @@ from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
 from schemas.registry import PLAYBACK
 from schemas.standing import Standing, is_standing, read_standing
 from warehouse.attach import NOW_COLUMNS
-from warehouse.live_seconds import Place, Seconds
+from warehouse.live_seconds import LastHour, Place
 
 WIDTH = len(PARTS) + STARTUP_BUCKETS
 REASON = "invalid_live_value"
@@ -41,7 +41,7 @@ class LiveState:
         """Minutes before it were given up because there were too many rows (epoch seconds; 0: none)."""
         self.now: dict[Place, Standing] = {}
         """Partition → how its worker stands."""
-        self.seconds = Seconds()
+        self.last_hour = LastHour()
 
     def apply(self, key: bytes, value: bytes) -> None:
         """Take in one record. Raises ContractError for one that is no live value."""
@@ -75,13 +75,15 @@ class LiveState:
     def now_table(self) -> pa.Table:
         """One row a partition: the columns of live.now."""
         said = [self.now[place] for place in sorted(self.now)]
-        known = {"received_at": [one.at * 1000 for one in said]}
-        columns = {name: known.get(name) or [getattr(one, name) for one in said] for name in NOW_COLUMNS}
-        return pa.table(columns, NOW_SCHEMA)
+        columns: dict[str, list[Any]] = {
+            name: [getattr(one, name) for one in said] for name in NOW_COLUMNS if name != "received_at"
+        }
+        columns["received_at"] = [one.at * 1000 for one in said]
+        return pa.table(columns).select(list(NOW_COLUMNS)).cast(NOW_SCHEMA)
 
     def _apply_standing(self, said: Standing) -> None:
         place = said.topic, said.partition
-        self.seconds.take(place, said)
+        self.last_hour.take(place, said)
         known = self.now.get(place)
         if known is None or said.at >= known.at:
             self.now[place] = said

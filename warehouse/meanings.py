@@ -39,7 +39,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "live.quality_second": {
         "second": "the second in which the broker received it, UTC",
         "concurrent": "viewers in that second: sessions that play or stall; null where a stream worker did not say",
-        **PARTS,
+        **{part: f"{doc.replace(' in the minute', '')}; by the second in which it came" for part, doc in PARTS.items()},
     },
     "live.now": _NOW
     | {

@@ -205,8 +205,8 @@ class LivePartition:
         """What became of the partition's records since the topic's beginning (`fold.COUNTS`)."""
         return dict(zip(fold.COUNTS, self.counts.tolist(), strict=True))
 
-    def now(self, now_ms: int, concurrent: int) -> tuple[bytes, bytes]:
-        """Key and value of the partition's state of affairs, for the live topic; said anew each time."""
+    def say(self, now_ms: int, concurrent: int) -> tuple[bytes, bytes]:
+        """How the partition stands, as key and value for the live topic; the next one goes on from here."""
         fates = self.fates()
         since, self._said_since = self._said_since, 0
         return Standing(

@@ -157,7 +157,9 @@ def test_an_update_holds_the_seconds_from_the_first_that_changed(state: State, b
     at = int(AT.timestamp())
     assert (shown.first, len(shown.plays)) == (at - 3_600, 3_600)
     assert changed_seconds(None, shown) is shown
-    assert changed_seconds(shown, shown) == Seconds(first=at, concurrent=[], plays=[], failures=[])
+    assert changed_seconds(shown, shown) == Seconds(
+        first=at, kept_from=shown.first, concurrent=[], plays=[], failures=[]
+    )
     filled = msgspec.structs.replace(shown, plays=[*shown.plays[:-2], 99, shown.plays[-1]])
     update = changed_seconds(shown, filled)
     assert update is not None

@@ -190,8 +190,9 @@ def changed_seconds(shown: Seconds | None, fresh: Seconds | None) -> Seconds | N
         return fresh
     known = dict(enumerate(_rows(shown), shown.first))
     place = next((i for i, row in enumerate(_rows(fresh)) if known.get(fresh.first + i) != row), len(fresh.plays))
-    columns = {name: getattr(fresh, name)[place:] for name in fresh.__struct_fields__ if name != "first"}
-    return Seconds(first=fresh.first + place, **columns)
+    values = msgspec.structs.asdict(fresh)
+    columns = {name: column[place:] for name, column in values.items() if isinstance(column, list)}
+    return Seconds(first=fresh.first + place, kept_from=fresh.first, **columns)
 
 
 def _rows(columns: Series | Seconds) -> list[tuple[Any, ...]]:

@@ -34,6 +34,8 @@ class Seconds(msgspec.Struct, frozen=True, kw_only=True):
 
     first: int
     """The second of the first value, of epoch."""
+    kept_from: int
+    """Seconds before it are no part of the hour any more."""
     concurrent: list[int | None]
     plays: list[int]
     failures: list[int]
@@ -90,7 +92,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     startup_p95_ms: float | None
     stalled_share: float | None
     failure_rate: float | None
-    """Of plays: start failures and playback failures."""
+    """Start failures and playback failures by plays; of plays that began before the window it may be above 1."""
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ LIVE_HEADLINES = _HEADLINES.format(table="live.quality_minute")
 HEADLINES = _HEADLINES.format(table="metrics.quality_minute")
 
 SECONDS = """
-SELECT epoch(min(second))::BIGINT AS first, list(concurrent ORDER BY second) AS concurrent,
+SELECT epoch(min(second))::BIGINT AS first, first AS kept_from, list(concurrent ORDER BY second) AS concurrent,
        list(plays ORDER BY second) AS plays, list(start_failures + playback_failures ORDER BY second) AS failures
 FROM live.quality_second
 """

@@ -70,7 +70,7 @@ def test_a_session_is_live_while_it_plays() -> None:
     assert (state["startup_ms"], state["stall_ms"], state["playing_ms"]) == (340, 2_000, 4_660)
     assert live.names.text(state["names"][0]) == "t1"
     assert live.concurrent(START_MS + 8_000) == 1
-    assert json.loads(live.now(START_MS, 1)[1])["topic"] == "player.cmcd.reports"
+    assert json.loads(live.say(START_MS, 1)[1])["topic"] == "player.cmcd.reports"
     assert {key.split(b"/")[1] for key, _ in rows(live)} == {b"player.cmcd.reports"}
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from infra.errors import PositionRefused, ProcessError
 from schemas.registry import PLAYBACK
+from schemas.standing import Standing, read_standing
 from streams.live import partition as partition_room
 from streams.live.events import BUCKETS
 from streams.live.records import NewestRecordStore, Position, check_source, pack, through_of, unpack
@@ -133,6 +134,23 @@ def test_concurrent_sessions_are_those_that_watch_and_were_heard_from() -> None:
     feed(live, None, 5, [FakeRecord(n, START_MS, raw) for n, raw in enumerate(raws)])
     assert live.concurrent(START_MS + 1000) == 1
     assert live.concurrent(START_MS + 70_000) == 0
+
+
+def test_a_worker_says_since_when_what_is_new_came_in() -> None:
+    live = partition({})
+
+    def standing() -> Standing:
+        return read_standing(live.say(START_MS + 9_000, 1)[1])
+
+    assert (standing().since, standing().clock, standing().position) == (0, 0, 0)
+    beats = [wire("heartbeat", START_MS + 1000 * n, sessionId="s") for n in range(4)]
+    feed(live, None, 2, [FakeRecord(n, START_MS + 1000 * n, beats[n]) for n in (0, 1)])
+    feed(live, 2, 3, [FakeRecord(2, START_MS + 2000, beats[2])])
+    said = standing()
+    assert (said.since, said.clock, said.position, said.events) == (START_MS, START_MS + 2000, 3, 3)
+    assert standing().since == 0, "nothing came since"
+    feed(live, 3, 4, [FakeRecord(3, START_MS + 3000, beats[3])])
+    assert standing().since == START_MS + 3000
 
 
 def test_the_newer_of_two_stored_buckets_counts() -> None:

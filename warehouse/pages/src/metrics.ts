@@ -77,7 +77,7 @@ export const LOOKS: Record<Tile["metric"], Look> = {
   },
 };
 
-/** Fewer plays than this say little; what has no more is drawn pale. */
+/** Fewer plays than this say little, and are drawn pale. */
 export const FEW = 20;
 
 export type Level = "fine" | "warn" | "bad";

@@ -19,9 +19,12 @@ export function secondsChart(frame: Frame, seconds: Seconds): EChartsCoreOption 
   });
   const older = frame.rows.filter((row) => row.minute + MINUTE <= seconds.first);
   const end = older.at(-1);
-  const gap: Point[] = end === undefined ? [] : [[(end.minute + MINUTE) * 1_000, null]];
+  const unknown = end === undefined ? 0 : seconds.first - end.minute - MINUTE;
+  const gap = Array.from({ length: unknown }, (_, i): Point => [(seconds.first - unknown + i) * 1_000, null]);
   const over = (values: readonly (number | null)[]): Point[] =>
     values.map((value, i): Point => [(seconds.first + i) * 1_000, value]).filter(([at]) => at >= frame.from);
+  const plays = over(seconds.plays);
+  const failures = over(seconds.failures);
   const viewers = [...points(older, (row) => row.viewers), ...gap, ...over(seconds.concurrent)];
   const last = viewers.at(-1);
   return option(
@@ -29,7 +32,7 @@ export function secondsChart(frame: Frame, seconds: Seconds): EChartsCoreOption 
     { ...frame, cutover: cutover === null ? null : Math.min(cutover, seconds.first * 1_000) },
     [
       { name: "viewers", format: (value) => count(value), minInterval: 1, max: 4 },
-      { name: "a second", format: (value) => speed(value, ""), max: 1, ceiling: ceiling(seconds.plays) },
+      { name: "a second", format: (value) => speed(value, ""), max: 1, ceiling: ceiling(plays.map(([, value]) => value), failures.map(([, value]) => value)) },
     ],
     [
       {
@@ -54,7 +57,7 @@ export function secondsChart(frame: Frame, seconds: Seconds): EChartsCoreOption 
         format: (value) => speed(value, "/ s"),
         series: {
           ...line("plays"),
-          data: [...points(older, (row) => (row.plays === null ? null : row.plays / MINUTE)), ...gap, ...over(seconds.plays)],
+          data: [...points(older, (row) => (row.plays === null ? null : row.plays / MINUTE)), ...gap, ...plays],
           sampling: "average", // an hour has more seconds than the chart has pixels
           areaStyle: { color: colour("plays"), opacity: 0.3 },
         },
@@ -63,7 +66,7 @@ export function secondsChart(frame: Frame, seconds: Seconds): EChartsCoreOption 
         grid: 1,
         name: "Failures",
         format: (value) => speed(value, "/ s"),
-        series: { ...line("failures"), data: over(seconds.failures), sampling: "average", z: 3 },
+        series: { ...line("failures"), data: failures, sampling: "average", z: 3 },
       },
       {
         grid: 0,

@@ -33,6 +33,8 @@ export interface Series {
 export interface Seconds {
   /** The second of the first value, of epoch. */
   readonly first: number;
+  /** Seconds before it are no part of the hour any more. */
+  readonly kept_from: number;
   readonly concurrent: readonly (number | null)[];
   readonly plays: readonly number[];
   /** Of the start and of the playback. */
@@ -76,7 +78,7 @@ export interface Delivery {
   readonly plays: number;
   readonly startup_p95_ms: number | null;
   readonly stalled_share: number | null;
-  /** Of plays: start failures and playback failures. */
+  /** Start failures and playback failures by plays; of plays that began before the window it may be above 1. */
   readonly failure_rate: number | null;
 }
 

@@ -9,7 +9,7 @@ const sum = (values: readonly number[]): number => values.reduce((total, value) 
 
 export function LastHour({ seconds }: { readonly seconds: Seconds }) {
   const { plays, failures } = seconds;
-  const length = plays.length < HOUR - 1 ? age(plays.length * 1_000) : "hour";
+  const length = plays.length < HOUR ? age(plays.length * 1_000) : "hour";
   const second = plays.at(-1);
   return (
     <small>
