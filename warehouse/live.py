@@ -25,6 +25,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from infra.delta_scan import quoted
 from infra.errors import ContractError
 from infra.kafka import consumer_config
+from infra.memory import give_back
 from infra.settings import Settings
 from schemas.registry import LIVE_ALERTS, LIVE_QUALITY
 from warehouse import attach, publication
@@ -40,6 +41,7 @@ DUTY = 0.25
 """Share of the time that writing may take; a file that is slow to write is written less often."""
 KEEP_REPLACED_S = 60.0
 """How long minutes stay after a publish has taken them over: readers may still hold the publish before."""
+GIVE_BACK_S = 2.0
 METADATA_S = 2.0
 TOPIC_WAIT_S = 1.0
 BATCH_RECORDS = 5_000
@@ -149,12 +151,15 @@ class LiveFeed:
         consumer = Consumer(config, logger=logging.getLogger("librdkafka"))
         try:
             behind = self._assign(consumer)
-            due = 0.0
+            due = give_back_due = 0.0
             while not self._stopping.is_set():
                 for message in consumer.consume(BATCH_RECORDS, 0.1):
                     self._take(message, behind)
                 if not behind and time.monotonic() >= due:
                     due = self._write()
+                if time.monotonic() >= give_back_due:
+                    give_back_due = time.monotonic() + GIVE_BACK_S
+                    give_back()
         finally:
             consumer.close()
 

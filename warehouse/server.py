@@ -35,6 +35,7 @@ from starlette.types import Scope
 from infra import log
 from infra.errors import PlaylakeError, QueryError, RequestRefused, SettingsError
 from infra.http_server import KEEP_ALIVE_S, HttpServer
+from infra.memory import share_arenas
 from infra.settings import Settings
 from warehouse import catalog, publication, retire
 from warehouse.access.body_limit import BodyLimit
@@ -224,6 +225,7 @@ def _problem(status: int, reason: str, message: str, **more: object) -> Response
 
 def main() -> int:
     """Exit code. A server that must not start says why in one line of its log."""
+    share_arenas()
     log.setup("server")
     try:
         return asyncio.run(serve(Settings.from_env()))
