@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -30,13 +31,18 @@ from schemas.events.cmcd import CmcdEvent
 from schemas.publication import PUBLISHED, Publish, write_record
 from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
 from schemas.registry import CMCD, PLAYBACK
+from schemas.standing import read_standing
 from schemas.tables import SILVER_EVENTS
 from schemas.tables.sessions import SESSIONS
 from schemas.topic import EventTopic
 from streams.intake.simulation.audience import Audience
+from streams.live.partition import LivePartition
 from streams.message import Message
+from streams.sources import PLAYBACK_SOURCE
+from streams.warm import RULES
 from tests.batch.world import expected_events, expected_sessions, numbered
 from warehouse import attach, build
+from warehouse.live_seconds import LastHour
 from warehouse.publication import LIVE
 
 SICK = ("BR", "smart_tv")
@@ -103,7 +109,7 @@ class Views:
 
     def write_live(self) -> None:
         """The live file as of `at`."""
-        rows = self._minutes(before=False)
+        rows, seconds = self._minutes(before=False), self._seconds()
         watching = sum(row["end_reason"] == "open" for row in self.sessions)
 
         def write(path: Any) -> None:
@@ -113,6 +119,8 @@ class Views:
                 attach.create_live_tables(con, f'"{catalog}"')
                 con.register("fresh", rows)
                 con.execute("INSERT INTO quality_minute BY NAME SELECT * FROM fresh")
+                con.register("fresh", seconds)
+                con.execute("INSERT INTO quality_second BY NAME SELECT * FROM fresh")
                 fates = (watching, watching, len(self.sent), 0, 0, 0, len(self.sent), len(self.sent))
                 con.execute(
                     "INSERT INTO now VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [PLAYBACK.name, 0, self.at, *fates]
@@ -142,6 +150,15 @@ class Views:
             + [("startup_histogram", pa.list_(pa.int64()))]
         )
         return pa.Table.from_pylist(list(cells.values()), schema=schema)
+
+    def _seconds(self) -> pa.Table:
+        """The last hour by second, as a stream worker that takes the events one second after another says it."""
+        live, hour = LivePartition(0, {}, "views", 1, RULES), LastHour()
+        for second, came in groupby(self.sent, lambda message: message.received_ms // 1000):
+            batch, now_ms = list(came), second * 1000 + 999
+            live.apply(batch[0].at, batch[-1].at + 1, PLAYBACK_SOURCE.prepare(batch))
+            hour.take((PLAYBACK.name, 0), read_standing(live.say(now_ms, live.concurrent(now_ms))[1]))
+        return hour.table()
 
     def _pieces(self) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
         for session in self.sessions:

@@ -32,8 +32,8 @@ def record(
 
 
 def now(partition: int, at: int, concurrent: int) -> tuple[bytes, bytes]:
-    said = Standing(topic="t", partition=partition, at=at, clock=at, position=7, applied=7, concurrent=concurrent)
-    return said.record()
+    counts = dict.fromkeys(("position", "applied", "events"), 7)
+    return Standing(topic="t", partition=partition, at=at, clock=at, concurrent=concurrent, **counts).record()
 
 
 def plays(state: LiveState) -> dict[tuple[datetime, str | None], int]:
