@@ -2,7 +2,8 @@
 
 tools (uv) → our environment → Java → jars → Airflow's environment → dashboard, SDK → with --dev a browser. Standard
 library only. A step that is done already is passed over, so the second run ends at once, a failed one goes on where it
-broke; downloads are cached outside the folder (by uv, by npm, in ~/.cache/playlake): a second clone downloads nothing.
+broke. Downloads and compiled functions are cached outside the folder (by uv, by npm, in ~/.cache/playlake): a second
+clone makes neither.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ it: whatever changes there, everything is compiled anew.
 from __future__ import annotations
 
 import pkgutil
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +15,7 @@ from typing import Any, Final, TypeVar
 
 import numba
 
-from infra.settings import ROOT
-from infra.setup.compiled import FOLDER, sources
-from infra.setup.step import fingerprint
+from infra.setup.compiled import FOLDER, name, prune
 from infra.shared import listen
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,8 +26,6 @@ _LEAN: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 OURS = ("infra", "schemas", "streams")
 SHIPPED = "compiled_code.txt"
 """File beside this one, in sources that are sent to another process: the folder of their machine code."""
-KEPT = 4
-"""Folders of other states of the sources: one may go back and forth between branches."""
 
 
 def code_folder() -> Path:
@@ -39,10 +34,7 @@ def code_folder() -> Path:
         shipped = pkgutil.get_data("infra", SHIPPED)
     except OSError:
         shipped = None
-    if shipped is not None:
-        return Path(shipped.decode())
-    texts = [text for source in sources() for text in (source.relative_to(ROOT).as_posix(), source.read_text())]
-    return FOLDER / fingerprint([numba.__version__, *texts])[:16]
+    return FOLDER / name() if shipped is None else Path(shipped.decode())
 
 
 def _keep_in(folder: Path) -> bool:
@@ -52,12 +44,7 @@ def _keep_in(folder: Path) -> bool:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:
         return False
-    others = sorted(
-        (other for other in folder.parent.iterdir() if other.is_dir() and other != folder),
-        key=lambda other: other.stat().st_mtime,
-    )
-    for old in others[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    prune(folder)
     return True
 
 
