@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from itertools import groupby
 from pathlib import Path
 from tempfile import mkdtemp
@@ -109,7 +109,7 @@ class Views:
 
     def write_live(self) -> None:
         """The live file as of `at`."""
-        rows, seconds = self._minutes(before=False), self._seconds()
+        rows, seconds = self._minutes(before=False), self._seconds
         watching = sum(row["end_reason"] == "open" for row in self.sessions)
 
         def write(path: Any) -> None:
@@ -151,6 +151,7 @@ class Views:
         )
         return pa.Table.from_pylist(list(cells.values()), schema=schema)
 
+    @cached_property
     def _seconds(self) -> pa.Table:
         """The last hour by second, as a stream worker that takes the events one second after another says it."""
         live, hour = LivePartition(0, {}, "views", 1, RULES), LastHour()
