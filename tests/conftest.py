@@ -8,10 +8,12 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase
 from hypothesis import settings as hypothesis_settings
+from xdist.scheduler import LoadFileScheduling
 
 from infra import broker as embedded
 from infra import isolated
@@ -25,6 +27,22 @@ free_ports = isolated.free_ports
 
 # `make mutate` wants to know that a test fails, not the smallest example for it, which may take minutes to find.
 hypothesis_settings.register_profile("no-shrinking", phases=(Phase.explicit, Phase.generate))
+
+
+SHARING = "tests/batch/"
+"""Tests that share one Spark server: starting another and warming it up takes longer than most of them."""
+
+
+class ByFile(LoadFileScheduling):
+    """A process runs whole files, and all of SHARING."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return SHARING if nodeid.startswith(SHARING) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """In place of `--dist loadfile`."""
+    return ByFile(config, log)
 
 
 def isolated_settings(home: Path) -> Settings:

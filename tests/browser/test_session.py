@@ -35,6 +35,9 @@ def test_from_the_cohorts_list_to_the_events_behind_a_number(standing: Served, p
     assert number(page, "phase.stalled") == told["stall_ms"], "the timeline adds up to the metric"
     assert number(page, "head.stall_ms") == told["stall_ms"]
     assert number(page, "events") == told["event_count"]
+    page.set_viewport_size({"width": 1366, "height": 768})
+    hidden = page.locator(".events .ag-grid-viewport").evaluate("grid => grid.scrollWidth - grid.clientWidth")
+    assert hidden == 0, "a laptop shows all columns"
 
     stall = page.locator(".events [role=row]", has=page.locator("[data-value='stall_start']")).first
     stall.click()

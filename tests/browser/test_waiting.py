@@ -21,7 +21,9 @@ WAITS = {
 """Address → what is held back, what the page says meanwhile, and what stands there afterwards."""
 
 
-@pytest.mark.parametrize("address", WAITS)
+@pytest.mark.parametrize(
+    "address", [pytest.param(one, marks=[pytest.mark.long] if place % 2 else []) for place, one in enumerate(WAITS)]
+)
 def test_a_page_says_what_it_waits_for(standing: Served, page: Page, views: Views, address: str) -> None:
     held_back, said, shown = WAITS[address]
     held: list[Route] = []

@@ -203,7 +203,15 @@ def test_sessions_before_the_recent_days_are_not_shown(months: Months) -> None:
     assert months.ask("SELECT start_date FROM silver.sessions ORDER BY 1") == expected
 
 
-@pytest.mark.parametrize("at", ["current: built", "month_2026_02: built", "union: built", "in force"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        "month_2026_02: built",
+        "in force",
+        pytest.param("current: built", marks=pytest.mark.long),
+        pytest.param("union: built", marks=pytest.mark.long),
+    ],
+)
 def test_killed_anywhere_nobody_sees_a_mixture_and_the_next_build_repairs(months: Months, at: str) -> None:
     before, plays = months.files, dict(months.plays)
     months.publish(is_built=False, march_12=20, february_25=21, january_26=22)

@@ -33,7 +33,7 @@ export function SessionEvents({ view }: { readonly view: SessionView }) {
           click or Enter shows one on the timeline, with its raw fields
         </small>
       </h2>
-      <DataGrid label="Events of the session" columns={columns} rows={view.events} id={(row) => row.event_id} open={(row) => choose(row.event_id)} height="34rem" />
+      <DataGrid label="Events of the session" columns={columns} rows={view.events} id={(row) => row.event_id} open={(row) => choose(row.event_id)} height={`min(34rem, ${1.75 * (view.events.length + 2)}rem)`} />
       {chosen && (
         <dl class="raw" data-testid="raw" data-event={chosen.event_id}>
           {[
