@@ -151,6 +151,7 @@ class LiveFeed:
         consumer = Consumer(config, logger=logging.getLogger("librdkafka"))
         try:
             behind = self._assign(consumer)
+            self._forget(publication.cutover_s(self._folder))
             due = give_back_due = 0.0
             while not self._stopping.is_set():
                 for message in consumer.consume(BATCH_RECORDS, 0.1):
@@ -198,12 +199,14 @@ class LiveFeed:
             REJECTED.inc()
             logger.warning("live record skipped", extra={"reason": wrong.detail, "offset": message.offset()})
 
+    def _forget(self, cutover_s: int) -> None:
+        self._state.forget_before(self._horizon.needed_from(cutover_s, time.monotonic()))
+
     def _write(self) -> float:
         """Write the file; when the next one is due (monotonic)."""
         started = time.monotonic()
-        record = publication.current(self._folder)
-        cutover_s = int(record.cutover_minute.timestamp()) if record else 0
-        self._state.forget_before(self._horizon.needed_from(cutover_s, started))
+        cutover_s = publication.cutover_s(self._folder)
+        self._forget(cutover_s)
         self._alerts.forget(time.time_ns() // 1_000_000)
         with WRITE_SECONDS.time():
             self._file.write(self._state, cutover_s, self._alerts)

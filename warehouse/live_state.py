@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from infra.errors import ContractError
+from schemas.live_minute import minute_of
 from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
 from schemas.registry import PLAYBACK
 from schemas.standing import Standing, is_standing, read_standing
@@ -37,6 +38,7 @@ class LiveState:
         self._max_rows = max_rows
         self._minutes: dict[int, _Minute] = {}
         self._rows = 0
+        self._needed_from_s = 0
         self.dropped_before_s = 0
         """Minutes before it were given up because there were too many rows (epoch seconds; 0: none)."""
         self.now: dict[Place, Standing] = {}
@@ -44,7 +46,13 @@ class LiveState:
         self.last_hour = LastHour()
 
     def apply(self, key: bytes, value: bytes) -> None:
-        """Take in one record. Raises ContractError for one that is no live value."""
+        """Take in one record. Raises ContractError for one that is no live value.
+
+        One of a minute that is not needed any more is not looked at: a restart meets hours of them.
+        """
+        minute_s = minute_of(key)
+        if minute_s is not None and minute_s < self._needed_from_s:
+            return
         try:
             if is_standing(key):
                 self._apply_standing(read_standing(value))
@@ -55,7 +63,8 @@ class LiveState:
             raise ContractError(REASON, msg) from error
 
     def forget_before(self, minute_s: int) -> None:
-        """Drop minutes that published tables answer."""
+        """Drop minutes that published tables answer, those also that come again."""
+        self._needed_from_s = minute_s
         for minute in [minute for minute in self._minutes if minute < minute_s]:
             self._rows -= len(self._minutes.pop(minute).index)
 

@@ -61,6 +61,12 @@ def current(folder: Path) -> Publication | None:
     return read_record(folder / CURRENT, Publication)
 
 
+def cutover_s(folder: Path) -> int:
+    """First minute that what readers use does not answer, seconds of epoch; 0 before the first build."""
+    record = current(folder)
+    return int(record.cutover_minute.timestamp()) if record else 0
+
+
 def live_file(folder: Path) -> Path | None:
     """The live file, if a server has written one."""
     path = folder / LIVE

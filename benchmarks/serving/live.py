@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 from benchmarks.serving.files import CDNS, COUNTRIES, DEVICES, VERSIONS, WATCHED_TITLES
 from infra.kafka import producer_config
 from infra.settings import Settings
+from schemas.live_minute import minute_key
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
 from schemas.registry import LIVE_QUALITY, PLAYBACK
 from schemas.standing import Standing
@@ -64,8 +65,8 @@ class LiveMinutes(threading.Thread):
             row = {"rollup": rollup, "topic": PLAYBACK.name, "partition": 0, "minute": minute_s, **told, **parts} | {
                 "startup_histogram": startups, "frozen": False, "position": self._position,
             }  # fmt: skip
-            key = f"{rollup}/{PLAYBACK.name}/0/{minute_s}/{'/'.join(name or '' for name in names)}"
-            self._producer.produce(LIVE_QUALITY.name, msgspec.json.encode(row), key.encode())
+            key = minute_key(rollup, PLAYBACK.name, 0, minute_s, "/".join(name or "" for name in names))
+            self._producer.produce(LIVE_QUALITY.name, msgspec.json.encode(row), key)
         self._producer.flush(10)
 
     def _say_now(self, at_s: float) -> None:

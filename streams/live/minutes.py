@@ -17,6 +17,7 @@ import numpy.typing as npt
 from numba import uint64
 
 from infra.compiled import compiled, inlined
+from schemas.live_minute import minute_key
 from schemas.piece import BUCKET, FIRST_PART, MINUTE
 from schemas.quality import DIMENSIONS, MINUTE_MS, PARTS, ROLLUPS, STARTUP_BUCKETS
 from streams.live.hashing import EMPTY, empty_index, fill_index, mix
@@ -124,7 +125,7 @@ class Minutes:
             is_frozen = minute < frozen_before
             row = _LiveRow(rollup, topic, partition, start_s, *dimensions, *parts, startups, is_frozen, position)
             name = "/".join([quoted[code] for code in codes])
-            yield f"{rollup}/{topic}/{partition}/{start_s}/{name}".encode(), _encode(row)
+            yield minute_key(rollup, topic, partition, start_s, name), _encode(row)
 
 
 # A struct, made and encoded in a tenth of the time that a dict takes: there are thousands of rows a second.

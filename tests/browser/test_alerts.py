@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 
 def alerts(at_ms: int) -> list[Alert]:
-    """One that is open, of a country; one of everything that is worse; one that has closed."""
+    """One that is open, of a country; one of a title, younger; one of everything that is worse; one that has closed."""
     minute_ms = at_ms // 60_000 * 60_000
     figures = {"value": 0.0312, "minutes": 5, "expected": 0.0041, "limit": 0.0082, "sample": 1.2e7, "peak": 0.05}
     stamps = {"began_at": minute_ms - 600_000, "opened_at": minute_ms - 480_000, "judged_at": minute_ms}
@@ -35,10 +35,13 @@ def alerts(at_ms: int) -> list[Alert]:
         **stamps,
     )
     replace = msgspec.structs.replace
-    loud = replace(first, id="a2", rule="starts", severity="critical", cohort={}, opened_at=minute_ms - 60_000)
+    small = replace(first, id="d4", cohort={"content_id": "live-01"}, covers=1, opened_at=minute_ms - 120_000)
+    loud = replace(
+        first, id="a2", rule="starts", severity="critical", cohort={}, covers=0, opened_at=minute_ms - 180_000
+    )
     loud = replace(loud, metric="startup_quantile_ms", argument=0.95, unit="ms", value=16_000.0, expected=None)
     closed = replace(first, id="c3", cohort={"cdn": "east", "country": None}, closed_at=minute_ms - 60_000)
-    return [first, loud, closed]
+    return [first, small, loud, closed]
 
 
 def test_an_alert_leads_to_its_cause(served: Served, page: Page) -> None:
@@ -48,12 +51,14 @@ def test_an_alert_leads_to_its_cause(served: Served, page: Page) -> None:
     served.start()
     page.goto(served.url)
     shown = page.locator(".alerts a")
-    expect(shown).to_have_count(3, timeout=SOON_MS)
-    rows = sql(served, "SELECT id, value FROM live.alerts ORDER BY is_open DESC, opened_at DESC")
-    assert [row[0] for row in rows] == ["a2", "b1", "c3"]
+    expect(shown).to_have_count(4, timeout=SOON_MS)
+    rows = sql(
+        served, "SELECT id, value FROM live.alerts ORDER BY is_open DESC, severity, if(is_open, covers, NULL) DESC"
+    )
+    assert [row[0] for row in rows] == ["a2", "b1", "d4", "c3"]
     said = shown.evaluate_all("all => all.map(one => [one.dataset.testid, Number(one.dataset.value)])")
     assert said == [[f"alert.{name}", value] for name, value in rows]
-    expect(page.get_by_test_id("alerts")).to_have_attribute("data-open", "2")
+    expect(page.get_by_test_id("alerts")).to_have_attribute("data-open", "3")
     assert parse_qs(urlsplit(shown.nth(0).get_attribute("href") or "").query)["metric"] == ["startup_p95_ms"]
     mine = page.get_by_test_id("alert.b1")
     expect(mine).to_contain_text("usually 0.41\u202f%, limit 0.82\u202f%, explains 7 more cohorts")

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from infra.errors import ContractError
+from schemas.live_minute import minute_key
 from schemas.quality import DIMENSIONS, PARTS, STARTUP_BUCKETS
 from schemas.registry import LIVE_QUALITY
 from schemas.standing import Standing
@@ -28,7 +29,7 @@ def record(
     value = dict.fromkeys(DIMENSIONS) | dict.fromkeys(PARTS, 0)
     value |= {"rollup": rollup, "partition": partition, "minute": minute, "plays": plays, "startup_histogram": startups}
     value |= {"frozen": False, "position": position} | values
-    return f"{rollup}/{partition}/{minute}/{values}".encode(), msgspec.json.encode(value)
+    return minute_key(rollup, "t", partition, minute, f"{values}"), msgspec.json.encode(value)
 
 
 def now(partition: int, at: int, concurrent: int) -> tuple[bytes, bytes]:
@@ -146,3 +147,16 @@ def test_minutes_stay_until_readers_have_left_the_publish_before() -> None:
     assert horizon.needed_from(MINUTE + 600, now=100 + live.KEEP_REPLACED_S - 1) == MINUTE
     assert horizon.needed_from(MINUTE + 600, now=100 + live.KEEP_REPLACED_S) == MINUTE + 600
     assert horizon.needed_from(MINUTE, now=500) == MINUTE, "a publish that was taken back"
+
+
+def test_a_minute_that_is_published_is_not_even_read_when_it_comes_again() -> None:
+    """The server reads the topic from its beginning, and most of it is of minutes that are published."""
+    state = LiveState(1000)
+    state.apply(*record(plays=3))
+    state.apply(*record(MINUTE + 60, plays=2))
+    state.forget_before(MINUTE + 60)
+    old, new = (record(minute)[0] for minute in (MINUTE, MINUTE + 60))
+    state.apply(old, b"{")
+    with pytest.raises(ContractError):
+        state.apply(new, b"{")
+    assert plays(state) == {(stamp(MINUTE + 60), None): 2}

@@ -118,6 +118,9 @@ SELECT (SELECT epoch(max(gap_to))::BIGINT FROM live.meta) AS gap_to,
        (SELECT epoch(min(minute))::BIGINT FROM live.quality_minute) AS first
 """
 
+# Of the open ones that first which explains most: the others may be its effects. Of the closed ones the newest.
 ALERTS = """
-SELECT record FROM live.alerts WHERE is_open OR closed_at >= $recent ORDER BY is_open DESC, opened_at DESC, id LIMIT 50
+SELECT record FROM live.alerts WHERE is_open OR closed_at >= $recent
+ORDER BY is_open DESC, is_open AND severity = 'critical' DESC, if(is_open, covers, NULL) DESC, opened_at DESC, id
+LIMIT 50
 """

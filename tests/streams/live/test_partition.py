@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.errors import PositionRefused, ProcessError
+from schemas.live_minute import minute_of
 from schemas.registry import PLAYBACK
 from schemas.standing import Standing, read_standing
 from streams.live import partition as partition_room
@@ -134,6 +135,16 @@ def test_concurrent_sessions_are_those_that_watch_and_were_heard_from() -> None:
     feed(live, None, 5, [FakeRecord(n, START_MS, raw) for n, raw in enumerate(raws)])
     assert live.concurrent(START_MS + 1000) == 1
     assert live.concurrent(START_MS + 70_000) == 0
+
+
+def test_a_row_s_key_tells_its_minute_whatever_its_names_are() -> None:
+    live = partition({})
+    raws = [wire("play", START_MS + 61_000 * n, sessionId=f"s{n}", contentId=f"1/{n}/2") for n in range(3)]
+    feed(live, None, 3, [FakeRecord(n, START_MS + 61_000 * n, raw) for n, raw in enumerate(raws)])
+    told = [(minute_of(key), json.loads(value)["minute"]) for portion in live.live_rows() for key, value in portion]
+    assert len({minute for minute, _ in told}) == 3
+    assert all(of_key == of_value for of_key, of_value in told)
+    assert minute_of(live.say(START_MS, 1)[0]) is None
 
 
 def test_a_worker_says_since_when_what_is_new_came_in() -> None:
