@@ -51,7 +51,7 @@ class LiveState:
         One of a minute that is not needed any more is not looked at: a restart meets hours of them.
         """
         minute_s = minute_of(key)
-        if minute_s is not None and minute_s < self._needed_from_s:
+        if minute_s is not None and minute_s < max(self._needed_from_s, self.dropped_before_s):
             return
         try:
             if is_standing(key):
@@ -99,8 +99,6 @@ class LiveState:
 
     def _apply_minute(self, record: dict[str, Any]) -> None:
         minute_s = int(record["minute"])
-        if minute_s < self.dropped_before_s:
-            return
         if record["rollup"] not in ROLLUPS:
             msg = f"expected rollup {', '.join(ROLLUPS)}, got {record['rollup']!r}"
             raise ValueError(msg)

@@ -57,7 +57,8 @@ def _inputs() -> Iterator[Path | str]:
 
 def _make(runner: Runner) -> None:
     FOLDER.mkdir(exist_ok=True)
-    made, kept = FOLDER / name(), CACHE / name()
+    made = FOLDER / name()
+    kept = CACHE / made.name
     if kept.is_dir():
         shutil.copytree(kept, made, dirs_exist_ok=True)
     for module in COMPILING:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.errors import ContractError
+from schemas.live_minute import minute_of
 from schemas.quality import DIMENSIONS, PARTS, ROLLUPS, STARTUP_BUCKETS
 from schemas.registry import PLAYBACK
 from schemas.standing import Standing, is_standing, read_standing
@@ -57,7 +58,13 @@ class OpenMinutes:
     _clocks: dict[Place, _Clock] = field(default_factory=dict)
 
     def apply(self, key: bytes, value: bytes) -> None:
-        """Take in a record of the live topic. Raises ContractError for what is none."""
+        """Take in a record of the live topic. Raises ContractError for what is none.
+
+        One of a minute before `first_s` is not looked at: rows of judged minutes come again until they are frozen.
+        """
+        minute_s = minute_of(key)
+        if minute_s is not None and minute_s < self.first_s:
+            return
         try:
             if is_standing(key):
                 self._hear(read_standing(value))
@@ -75,8 +82,6 @@ class OpenMinutes:
 
     def _put(self, record: dict[str, Any]) -> None:
         minute_s = int(record["minute"])
-        if minute_s < self.first_s:
-            return
         if record["rollup"] not in ROLLUPS:
             msg = f"expected rollup {', '.join(ROLLUPS)}, got {record['rollup']!r}"
             raise ValueError(msg)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from infra.errors import ContractError
+from schemas.live_minute import minute_key
 from schemas.quality import DIMENSIONS, PART, PARTS, STARTUP_BUCKETS
 from schemas.standing import Standing
 from streams.alerts.minutes import OpenMinutes
@@ -17,7 +18,7 @@ def row(partition: int, position: int, **parts: int) -> tuple[bytes, bytes]:
     labels = {"rollup": "total", **dict.fromkeys(DIMENSIONS)}
     told = {"topic": "t", "partition": partition, "minute": MINUTE, "position": position, **labels}
     told |= dict.fromkeys(PARTS, 0) | parts | {"startup_histogram": [0] * STARTUP_BUCKETS}
-    return b"total/t/%d" % partition, msgspec.json.encode(told)
+    return minute_key("total", "t", partition, MINUTE, "////"), msgspec.json.encode(told)
 
 
 def now(partition: int, clock_s: float, at_s: float) -> tuple[bytes, bytes]:
